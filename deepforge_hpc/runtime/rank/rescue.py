@@ -6,6 +6,7 @@ for it under `types:`: it may hold pickles, and a pickle runs code.
 
 from __future__ import annotations
 
+import os
 import pickle
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..base.codec import encode
 from ..base.failure import JobError
-from ..base.files import publish_json, remove, sync_folder, sync_path
+from ..base.files import opened_own, publish_json, remove, sync_folder, sync_path
 from ..base.layout import OUTPUTS, RESCUE, RESCUE_INDEX
 from ..base.text import listed
 from ..formats.base import Format, Json
@@ -171,7 +172,11 @@ def take_up(
 
 def _load(spec: RankSpec, taken: TakenUp, path: str) -> object:
     try:
-        with Path(taken.folder, path).open("rb") as stream:
+        # Whose it is, is judged of what is open: a pickle runs as who loads it.
+        with (
+            opened_own(Path(taken.folder, path), owner=os.getuid()) as (handle, _),
+            open(handle, "rb", closefd=False) as stream,
+        ):
             return pickle.load(stream)  # noqa: S301 - `types:` asks for it, digest checked
     except Exception as error:
         raise _unreadable(spec, taken, path, f"{type(error).__name__}: {error}") from error

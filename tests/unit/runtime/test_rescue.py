@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX
+from deepforge_hpc.runtime.rank import rescue
+from deepforge_hpc.runtime.rank.messages import Rescue, TakenUp
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.ends import write_ends
 from deepforge_hpc.runtime.state.read import read_files
@@ -453,3 +460,20 @@ def test_a_path_where_nothing_is_does_not_cost_the_others(execution: Execution) 
     assert "Return what is there and can be read. Then submit again." in state["hint"]
     folder = execution.folder("job").rescue
     assert (folder / "outputs" / "note.txt").read_text() == "fine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+@pytest.mark.parametrize(("owner", "told"), [(0, ""), (1, "it belongs to another user")])
+def test_whose_a_pickle_is_is_judged_of_what_is_open(tmp_path: Path, owner: int, told: str) -> None:
+    """Between a look at its name and this another user may have put a file in its place."""
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps([1]))
+    os.chown(tmp_path / "model.pickle", owner, owner)
+    made = Rescue(1, {}, {"model": "model.pickle"}, {}, {})
+    taken = TakenUp(str(tmp_path), made, {})
+    spec: Any = SimpleNamespace(execution="demo-0001")
+    if not told:
+        assert rescue._load(spec, taken, "model.pickle") == [1]
+        return
+    with pytest.raises(JobError) as caught:
+        rescue._load(spec, taken, "model.pickle")
+    assert told in caught.value.reason
