@@ -90,8 +90,16 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
     # What is over is everybody's who may write there, and then theirs.
     (project / "open").touch()
     bob("cancel", "shared-0001", cwd=project)
-    dfh("resume", "shared-0001", cwd=project)
+    mask = os.umask(0o077)
+    try:
+        resumed = dfh.start("resume", "shared-0001", cwd=project)
+        assert "Submitted" in resumed.communicate(timeout=60)[0]
+    finally:
+        os.umask(mask)
     poll(lambda: states() == ["succeeded", "succeeded"])
+    # sbatch hands the umask on: what root's jobs write is Alice's to read.
+    made = [path.stat() for path in (project / "executions").rglob("*")]
+    assert {one.st_mode & 0o004 for one in made if one.st_uid == 0} == {0o004}
     assert ran() == 2
     users = [json.loads(line).get("user") for line in journal.read_bytes().splitlines()]
     assert [user for user in users if user] == ["nobody", "root"]
