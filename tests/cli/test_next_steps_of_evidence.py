@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from deepforge_hpc.runtime.base.local_status import read_status
 
 
@@ -247,23 +249,35 @@ KILLED = """\
 [ "$2" = dfh_runtime ] && [ ! -e FOLDER/whole ] || exec PYTHON "$@"
 exec PYTHON -c '
 import os, signal, sys
-from dfh_runtime.job.destination import Destination
+from dfh_runtime.job import destination, supervisor
 from dfh_runtime.__main__ import main
 
-Destination.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+WHERE = lambda *_: os.kill(os.getpid(), signal.SIGNAL)
 sys.exit(main(sys.argv[1:]))
 ' "${@:3}"
 """
 
 
-def test_a_job_that_is_killed_while_it_publishes(
-    dfh: Any, make_project: Any, follow: Any, until: Any
+@pytest.mark.parametrize(
+    ("where", "killer", "step"),
+    [
+        ("destination.Destination.publish", "SIGKILL", "job-templates/base.sh.j2 : dfh resume #2"),
+        ("supervisor.stage_inputs", "SIGXCPU", "job-templates/base.sh.j2 : dfh resume #3"),
+    ],
+    ids=["while it publishes", "for its CPU time"],
+)  # fmt: skip
+def test_a_job_of_which_the_supervisor_is_killed(
+    dfh: Any, make_project: Any, follow: Any, until: Any, where: str, killer: str, step: str
 ) -> None:
     code = "def make() -> str:\n    open('RUNS', 'a').write('ran ')\n    word = 'done'\n    return word\n"
     project = make_project({"operations.py": code}, name="kept")
-    runs, python = project / "runs", project / "python3"
-    (project / "operations.py").write_text(code.replace("RUNS", str(runs)))
-    python.write_text(KILLED.replace("FOLDER", str(project)).replace("PYTHON", sys.executable))
+    ran, python = project / "runs", project / "python3"
+    (project / "operations.py").write_text(code.replace("RUNS", str(ran)))
+    words = {"FOLDER": str(project), "PYTHON": sys.executable, "WHERE": where, "SIGNAL": killer}
+    text = KILLED
+    for word, means in words.items():
+        text = text.replace(word, means)
+    python.write_text(text)
     python.chmod(0o755)
     (project / "pipeline.yaml").write_text(
         f"pipeline: kept\nenvironment: {{python: {python}}}\n"
@@ -273,9 +287,9 @@ def test_a_job_that_is_killed_while_it_publishes(
     dfh("run", cwd=project, expect=9)
     until(lambda: closed(project, "kept-0001"))
     (project / "whole").touch()
-    follow("job-templates/base.sh.j2 : dfh resume #2", dfh("status", cwd=project), cwd=project)
+    follow(step, dfh("status", cwd=project), cwd=project)
     assert "kept-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
-    assert ((project / "word.txt").read_text(), runs.read_text()) == ("done", "ran ")
+    assert ((project / "word.txt").read_text(), ran.read_text()) == ("done", "ran ")
 
 
 def test_an_output_that_is_gone_and_one_of_another_size(
