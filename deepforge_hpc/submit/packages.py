@@ -75,9 +75,7 @@ def told_before(plan: Plan, earlier: Iterable[tuple[ExecutionLayout, Plan]]) -> 
     """Return of which software the last execution on a plan's site was told that nobody sees it."""
     for layout, before in earlier:
         if before.site == plan.site:
-            return {
-                one for job in before.jobs for one in _unseen(job) if _has_reused(layout, job)
-            }
+            return {one for job in before.jobs for one in _unseen(job) if _has_reused(layout, job)}
     return set()
 
 
