@@ -339,6 +339,9 @@ class Queue(Told):
 class Bench:
     """A folder with the evidence of a case: job `a`, then `b` which needs it, then the final job."""
 
+    task: ClassVar[int | None] = None
+    """Of `a`: what the evidence is about."""
+
     def __init__(self, root: Path, row: Case) -> None:
         self.row = row
         self.scheduler = Told(row.native)
@@ -377,14 +380,19 @@ class Bench:
     def _operation(self) -> tuple[Job, ...]:
         return (Job(name="a", operation="a", plan_key=KEY),)
 
+    def _succeeded(self, job: str, task: int) -> None:
+        folder = self.layout.job(job, task)
+        folder.root.mkdir(parents=True)
+        marker.write(folder, Marker(job, task, 1, KEY, "sha256:0", {}, None))
+
     def _marker(self) -> None:
-        folder, kind = self.layout.job("a"), self.row.marker
+        folder, kind = self.layout.job("a", self.task), self.row.marker
         if kind == "none":
             return
         key = OTHER_KEY if kind == "other plan" else KEY
         origin = ReusedFrom("demo-0000", "a", None, "") if kind == "reused" else None
         number = 0 if kind == "reused" else 1
-        marker.write(folder, Marker("a", None, number, key, "sha256:0", {}, origin))
+        marker.write(folder, Marker("a", self.task, number, key, "sha256:0", {}, origin))
         content = folder.success.read_text()
         if kind == "schema":
             folder.success.write_text(content.replace("dfh/success/1", "dfh/success/9"))
@@ -392,13 +400,14 @@ class Bench:
             folder.success.write_text(content[:40] if kind == "damaged" else "")
 
     def _file(self) -> None:
-        folder, words = self.layout.job("a"), self.row.file
+        folder, words = self.layout.job("a", self.task), self.row.file
         if words == "none":
             return
         state = words.removeprefix("earlier ")
         known = state in State._value2member_map_
         number = 0 if "earlier" in words or state == "reused" else 1
-        said = statefile.Said(State(state) if known else State.RUNNING, number, "a", reason=SAID)
+        what = State(state) if known else State.RUNNING
+        said = statefile.Said(what, number, "a", self.task, reason=SAID)
         statefile.publish(folder, said)
         content = folder.state.read_text()
         if state == "later":
@@ -434,18 +443,34 @@ class Bench:
         self.layout.submitted.write_text(damage + text)
 
 
-class ArrayBench(Bench):
+class GatherBench(Bench):
     """In it `a` gathers the parts of an array, whose tasks have succeeded: both are operation `a`."""
 
     def _operation(self) -> tuple[Job, ...]:
         for task in range(2):
-            folder = self.layout.job("parts", task)
-            folder.root.mkdir(parents=True)
-            marker.write(folder, Marker("parts", task, 1, KEY, "sha256:0", {}, None))
+            self._succeeded("parts", task)
         return (
             Job(name="parts", operation="a", kind=JobKind.ARRAY, tasks=2, plan_key=KEY),
             Job(name="a", operation="a", kind=JobKind.GATHER, after=("parts",), plan_key=KEY),
         )
+
+
+class TaskBench(Bench):
+    """In it `a` is an array: the evidence is of its second task, and the first has succeeded."""
+
+    task = 1
+
+    def _operation(self) -> tuple[Job, ...]:
+        self._succeeded("a", 0)
+        self.layout.job("a", 1).root.mkdir()
+        answers = self.scheduler.answers
+
+        def of_the_task() -> dict[str, NativeStatus] | None:
+            found = answers()
+            return found and {"7_1": found["7"]._replace(native_id="7_1")}
+
+        self.scheduler.answers = of_the_task  # type: ignore[method-assign]
+        return (Job(name="a", operation="a", kind=JobKind.ARRAY, tasks=2, plan_key=KEY),)
 
 
 @pytest.fixture(params=CASES, ids=[" ".join(row.split()) for row in TABLE])
@@ -577,7 +602,7 @@ def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
     render_report(bench.layout.root)
 
 
-@pytest.mark.parametrize("shape", [Bench, ArrayBench])
+@pytest.mark.parametrize("shape", [Bench, GatherBench, TaskBench])
 @pytest.mark.parametrize("row", CASES, ids=[" ".join(row.split()) for row in TABLE])
 def test_page_has_the_states_of_the_table_and_the_next_step_of_status(
     row: Case, shape: type[Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -587,9 +612,9 @@ def test_page_has_the_states_of_the_table_and_the_next_step_of_status(
     current = status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
     first, second = groups = operations(current.work)
     own = State(row.state)
-    # What has succeeded is an operation only with its parts, which were not reused.
-    is_gathered = shape is ArrayBench and own.is_success
-    assert first.state is (State.SUCCEEDED if is_gathered else own)
+    # What was reused is a part of the whole alone: the rest of it has succeeded.
+    is_whole = shape is not Bench and own.is_success
+    assert first.state is (State.SUCCEEDED if is_whole else own)
     assert second.state is next(job.state for job in current.jobs if job.name == "b")
     answer = _answer(current, groups, None)
     states = [first.state, second.state]
