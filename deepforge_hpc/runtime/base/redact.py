@@ -34,8 +34,20 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """Of a variable, which has a name of its own kind: any key is one."""
+_PROVIDERS = (
+    "OPENAI|ANTHROPIC|COHERE|MISTRAL|AWS|AZURE|GCP|GOOGLE|STRIPE|SENDGRID|TWILIO|WANDB|COMET|"
+    "NEPTUNE|KAGGLE|HF|HUGGING_?FACE|GITHUB|GITLAB|SLACK|ZENODO|SSH|ENCRYPTION"
+)
+"""Whose key is a secret: that of a table, such as `sort_key`, is none."""
+_ACCOUNTS = "DB|DATABASE|SQL|MYSQL|PG|POSTGRES|REDIS|MONGO|LDAP|SMTP|MAIL|FTP|SSH|USER|ADMIN|ROOT"
+"""Whose `pass` is a password: that of a filter, such as `low_pass`, is none."""
+_POINTERS = "FILE|PATH|DIR|ENV|NAME|VAR|VARIABLE|ID|LENGTH|LEN|SIZE|BITS|TYPE|POLICY|HASH"
+"""After the name of a secret: what only says where it is, or how it looks."""
 _SECRET_KEY = re.compile(
-    rf".*({_NAMES}|AUTHORIZATION)|(.*[_.-])?(PWD|JWT|COOKIES?|AUTH_?KEY)|(.*\.)?TOKEN",
+    rf".*({_NAMES}|AUTHORIZATION)[_.-]?\d{{0,3}}|"
+    rf".*(API|ACCESS|PRIVATE|SECRET)[_-]?KEY[_.-](?!({_POINTERS})S?$)[A-Z0-9]+|"
+    rf"(.*[_.-])?(({_PROVIDERS})[_-]?KEY|({_ACCOUNTS})[_-]?PASS)|"
+    r"(.*[_.-])?(PWD|JWT|COOKIES?|AUTH_?KEY)|(.*\.)?TOKEN",
     re.IGNORECASE | re.DOTALL,
 )
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
@@ -95,7 +107,11 @@ _KEY = "-----BEGIN "
 _TOKEN = re.compile(
     rf"\b(?:{'|'.join(first + rest for first, rest in _TOKENS.items())})|{_KEY}[A-Z ]*PRIVATE KEY"
 )
-_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)[^/@\s:]{0,256}:[^/\s]{1,1024}@")
+_USERINFO = re.compile(
+    r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)[^/@\s:]{0,256}:"
+    r"""(?:[^/\s]{1,1024}|(?!\d{1,5}/)[^\s@"'{}<>$]{1,1024})@"""
+)
+"""Also with a slash in the password, which it should not have; after a port that is a path."""
 _PLACEHOLDER = re.compile(r"<[^<>]*>|\[[A-Z]+\]")
 _READ_LATER = re.compile(r"(?<!\w)\$(?=[\w({])")
 """In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
@@ -149,11 +165,13 @@ def filter_value(value: Any) -> Any:
 def _may_be_secret(name: str, value: object) -> bool:
     """Tell whether a value under such a name may be one; `token: 3` is a number of a word.
 
-    Of numbers those that people choose for it, of four digits or more.
+    Of numbers those that people choose for it, of four digits or more; a password is any. A token
+    may be a word that stands for others: `<pad>`.
     """
+    is_token = name.casefold().endswith("token")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return abs(value) >= _LEAST_PIN and not name.casefold().endswith("token")
-    return isinstance(value, (str, list, dict)) and not _is_placeholder(value)
+        return not is_token and (abs(value) >= _LEAST_PIN or "pass" in name.casefold())
+    return isinstance(value, (str, list, dict)) and not (is_token and _is_placeholder(value))
 
 
 def names_secret(name: object) -> bool:

@@ -25,6 +25,7 @@ TEXTS = (
     *("authorization='Bearer hunter2'", "{'Authorization': 'Token hunter2'}", "Authorization: Own hunter2"),
     *("curl -H 'Authorization: Own hunter2' x", "Proxy-Authorization: Basic hunter2 failed"),
     *("redis://:hunter2@host/0", "redis://me:hunter2@host", "postgres://me:p@hunter2@host/x"),
+    *("https://me:p/hunter2@host/x", "s3://k:hunter2/w+x@host:9000/b"),
     *("X-Api-Key: hunter2", "curl -H 'X-Api-Key: hunter2' https://x", "x-auth-token: hunter2"),
     *("MYSQL_PWD=hunter2", "export MYSQL_PWD='hunter2'", "PGPASSWORD=hunter2 psql"),
     *("https://x/y?token=hunter2", "https://x/y?a=1&token=hunter2&b=2", "https://x?access_token=hunter2"),
@@ -45,6 +46,7 @@ HARMLESS = (
     *("password_policy=strict", "password_file: /x", "secretary=x", "secret_name: x", "secret:hub"),
     *("password=None", "password = None", "password=''", "password=getpass.getpass()", "if password == x:"),
     *("password: it is missing", "use api_key", "the secret of it", "sort_key=z", "key: value", "low_pass=3"),
+    *("https://host:80/x@v2", "https://host:8080/a/b@c.org", "docker://host:5000/x@sha256:ab", "http://h:{port}/x@y"),
     *("https://host:80/x", "ssh://git@host/x", "see https://x.org: me@y", "12:30 me@host", "token is used"),
     *('api_key="{inputs.key}"', "--password '{inputs.key}'", "x-api-key: {inputs.key}"),
     *("secret:hub", "secrets:hub", "secret://vault/x", "test_password::test_one", "Credentials::Get", "conf/credentials:12", "credentials:12"),
@@ -95,6 +97,7 @@ def test_what_stands_around_it_is_left() -> None:
         *("X-Api-Key", "apiKey", "accessToken", "db.token", "MYSQL_PWD", "passwords", "api_keys"),
         *("refreshToken", "Proxy-Authorization", "aws_secret_access_key", "credentials"),
         *("jwt", "session_cookie", "auth_key", "authKey"),
+        *("password2", "db_password_1", "api_key_openai", "openai_key", "aws-key", "db_pass", "smtpPass", "ssh_pass"),
     ],
 )  # fmt: skip
 def test_a_key_is_a_secret_by_its_name(name: str) -> None:
@@ -107,6 +110,7 @@ def test_a_key_is_a_secret_by_its_name(name: str) -> None:
         *("tokens", "token_size", "max_tokens", "tokenizer", "pad_token", "eos_token", "oov_token"),
         *("password_policy", "password_file", "secretary", "sort_key", "low_pass", "passes", "author"),
         *("authorization_url", "key", "keys", "tokenization"),
+        *("api_key_file", "access_key_id", "api_key_env", "high_pass", "first_pass", "column_key", "primary_key"),
     ],
 )  # fmt: skip
 def test_a_key_is_none_by_a_part_of_its_name(name: str) -> None:
@@ -118,7 +122,8 @@ def test_a_token_of_words_is_no_secret() -> None:
     data |= {"token": 3}
     assert filter_value(data) == data
     assert filter_value({"token": "[CLS]"}) == {"token": "[CLS]"}
-    assert filter_value({"password": 123456}) == {"password": REDACTED}
+    for password in (123456, 123, -1, 0.5, "<hunter2>", "[HUNTER]"):
+        assert filter_value({"password": password}) == {"password": REDACTED}
 
 
 @pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "MAX_TOKENS", "TOKEN_SIZE", "PWD"])
