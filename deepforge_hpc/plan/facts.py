@@ -32,7 +32,7 @@ class Facts:
     """Variables that the environment sets of the site give it."""
     gpu_visibility: str = "all"
     software: tuple[str, ...] = ()
-    """Its modules, and its image."""
+    """Its modules, and its image without the folders that this lies in: they say nothing of it."""
 
     @property
     def gpus(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
@@ -140,7 +141,10 @@ class Requests:
             queue=choice.queue,
             node=node_of(site, choice.queue),
             gpu_visibility=wanted.gpu_visibility,
-            software=(*wanted.modules, *([wanted.image] if wanted.image else [])),
+            software=(
+                *wanted.modules,
+                *([PurePosixPath(wanted.image).name] if wanted.image else []),
+            ),
         )
         given = site_environment(site, facts, container=bool(wanted.image))
         facts = replace(facts, env=given.env)

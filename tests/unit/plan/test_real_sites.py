@@ -337,6 +337,21 @@ def test_lumi_does_not_say_whether_a_job_has_threads(plan, cores, is_told):
     assert told is None or "more CPUs than cores are asked for" in told.text
 
 
+@pytest.mark.parametrize(
+    ("image", "level"),
+    [
+        ("/proj/rocm-6.2/x-rocm-7.0.sif", None),
+        ("/proj/rocm-7.0/x-rocm-6.2.sif", "3"),
+        ("docker://rocm-6/pytorch:rocm7.0", None),
+        ("docker://lab/pytorch:rocm6.2", "3"),
+    ],
+)
+def test_the_version_in_an_image_is_that_of_its_own_name(plan, image, level):
+    more = f"environment: {{container: '{image}'}}"
+    found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=more)
+    assert dict(found.job("train").env).get("NCCL_NET_GDR_LEVEL") == level
+
+
 def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     image = "environment: {container: img.sif}"
     found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=image)
