@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from deepforge_hpc.errors import DeepforgeHpcError
@@ -13,32 +14,43 @@ from deepforge_hpc.submit import project
 from deepforge_hpc.submit.frozen import read_info, read_plan
 
 KIND = "site_unknown"
+_KINDS = frozenset({KIND, "too_many_jobs"})
+"""Of what a site does not tell; the latter as a doubt, for what is certain is refused."""
+_MOST = 20
+"""Executions that are looked at."""
 
 
 def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
-    """Return the warnings of a plan, without what the last execution on its site warned of."""
-    name, seen = _last_on(plan.site, layout, plan.pipeline)
-    again = [one for one in plan.warnings if one.kind == KIND and one in seen]
-    rest = tuple(one for one in plan.warnings if one not in again)
-    if not again:
+    """Return the warnings of a plan, without what earlier executions on its site warned of."""
+    unsaid = {one for one in plan.warnings if one.kind in _KINDS}
+    told: dict[Notice, str] = {}
+    for name, warnings in _on(plan.site, layout, plan.pipeline) if unsaid else ():
+        told = {**dict.fromkeys(unsaid.intersection(warnings), name), **told}
+        if len(told) == len(unsaid):
+            break
+    rest = tuple(one for one in plan.warnings if one not in told)
+    if not told:
         return rest
-    text = f"{len(again)} warning(s) of what site {plan.site} does not tell were told with "
+    text = f"{len(told)} warning(s) of what site {plan.site} does not tell were told with "
+    text += max(told.values(), key=project.number_of)
     info = read_info(layout)
     step = pipeline_command("plan", info.pipeline_file, info.options, info.site)
-    return (*rest, Notice(KIND, text + name, next=step, level="info"))
+    return (*rest, Notice(KIND, text, next=step, level="info"))
 
 
-def _last_on(site: str, layout: ExecutionLayout, pipeline: str) -> tuple[str, tuple[Notice, ...]]:
-    """Return the last execution of a pipeline before this one on a site, and all its warnings.
+def _on(
+    site: str, layout: ExecutionLayout, pipeline: str
+) -> Iterator[tuple[str, tuple[Notice, ...]]]:
+    """Yield the executions of a pipeline before this one on a site, and all their warnings.
 
-    Others may lie between them: who submits to two sites in turns is not told all each time.
+    The last first. Each has its own part of them: one of `--only` some operations has few.
     """
     own = project.number_of(layout.root.name)[1]
     earlier = project.numbered(layout.root.parent, pipeline)
-    for number in sorted((number for number in earlier if number < own), reverse=True):
+    numbers = sorted((number for number in earlier if number < own), reverse=True)
+    for number in numbers[:_MOST]:
         before = ExecutionLayout(earlier[number])
         with suppress(DeepforgeHpcError):  # one that is damaged tells nothing
             info = read_info(before)
             if info.site == site:
-                return before.root.name, read_plan(before, info).warnings
-    return "", ()
+                yield before.root.name, read_plan(before, info).warnings

@@ -282,3 +282,22 @@ def test_what_a_site_does_not_tell_is_told_once(dfh: Any, project: Path) -> None
     )
     assert "no queue is chosen" in dfh(*words, cwd=project).stderr
     assert warning in dfh("plan", "--site", "mine", cwd=project).stderr
+
+
+def test_what_a_part_of_a_pipeline_does_not_meet_is_not_told_again(dfh: Any, project: Path) -> None:
+    """Between two submissions of the whole, one of a part has fewer warnings."""
+    (project / "site-configs").mkdir()
+    (project / "site-configs/mine.yaml").write_text(
+        "site: mine\nextends: local\nqueues: [{name: q, mem_per_node: {max: unknown}}]\n"
+    )
+    text = (project / "pipeline.yaml").read_text()
+    sized = text.replace("  total:\n", "  total:\n    resources: {mem_per_node: 64MiB}\n")
+    assert sized != text
+    (project / "pipeline.yaml").write_text(sized)
+    words, warning = ("submit", "--site", "mine"), "unknown and not checked: mem_per_node"
+    assert warning in dfh(*words, cwd=project).stderr
+    part = dfh(*words, "--only", "count", cwd=project).stderr
+    assert (warning in part, "were told with" in part) == (False, False)
+    told = dfh(*words, cwd=project).stderr
+    assert warning not in told
+    assert "does not tell were told with small-0001" in told
