@@ -18,6 +18,7 @@ from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
 from deepforge_hpc.runtime.base.files import (
     canonical_json,
     digest,
+    make_folder,
     publish_json,
     sync_folder,
     sync_path,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.snapshot import CodeFile, Snapshot
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.plan import Plan
-
-_KEPT = ("project/", "library/", "compiled/")
-"""Parts of the code of which the ledger keeps the bytes; the runtime is named by its version."""
 
 
 def create(  # noqa: PLR0913 - each a fact of its own, by keyword
@@ -72,9 +70,8 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     try:
         with lease(root / SUBMITTING, f"{info.id} is being made"):
             _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
-            kept = [
-                file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)
-            ]
+            # All of the code but the runtime, which is named by its version.
+            kept = [file.data for file in loaded.snapshot.files.values()]
             kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
             for data in kept:
                 write_blob(Path(info.ledger), data)
@@ -143,7 +140,7 @@ def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
     try:
         ledger = loaded.project / LEDGER
         write_for_owner(ledger if ledger.is_dir() else loaded.project)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         project.mark(loaded.project, folder, uuid)
         root = next_folder(loaded, pipeline)
         while not _mkdir(root):

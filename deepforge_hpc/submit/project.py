@@ -11,6 +11,7 @@ from deepforge_hpc.paths import EXECUTIONS, LEDGER, LEDGER_FORMAT
 from deepforge_hpc.runtime.base.files import (
     canonical_json,
     load_json,
+    make_folder,
     publish_bytes,
     publish_json,
     read_json,
@@ -27,7 +28,7 @@ def mark(project: Path, executions: Path, uuid: str) -> Path:
     ledger = project / LEDGER
     layout = LedgerLayout(ledger)
     for folder in (ledger, layout.loose, layout.blobs):
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
     mark = {"format": LEDGER_FORMAT, "hash": "sha256", "id": uuid}
     _create(layout.format, canonical_json(mark))
     folders = executions_folders(project)

@@ -259,6 +259,18 @@ def sync_folder(folder: Path) -> None:
     _sync(folder, os.O_DIRECTORY)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; the names of all that are new are durable."""
+    new = []
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            break
+        new.append(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync_folder(path.parent)
+
+
 def _sync(path: Path, flags: int = 0) -> None:
     with opened(path, os.O_RDONLY | flags) as handle:
         os.fsync(handle)

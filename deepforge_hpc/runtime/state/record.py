@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.codec import encode
 from ..base.context import hostname, timestamp
-from ..base.files import canonical_json, digest, publish_bytes, read_own
+from ..base.files import canonical_json, digest, make_folder, publish_bytes, read_own, sync_folder
 from ..base.layout import LedgerLayout
 from ..base.plan import OperationSource
 from ..base.states import State
@@ -82,8 +82,10 @@ def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
     key = said.get("plan_key", "").removeprefix("sha256:")[:8] or "0" * 8
     day = time.strftime("%Y%m%d", time.gmtime())
     folder = LedgerLayout(ledger).loose / _folder_name(said["user"]) / day
-    ledger.mkdir(exist_ok=True)  # but no project: one that was moved would find it in its way
-    folder.mkdir(parents=True, exist_ok=True)
+    if not ledger.is_dir():
+        ledger.mkdir(exist_ok=True)  # but no project: one that was moved would find it in its way
+        sync_folder(ledger.parent)
+    make_folder(folder)
     path = folder / f"{identity.removeprefix('sha256:')}.{key}.json"
     publish_bytes(path, content, mode=_MODE)
     return identity
@@ -93,8 +95,14 @@ def write_blob(ledger: Path, content: bytes) -> str:
     """Keep bytes under their digest, once, and return it."""
     identity = digest(content)
     path = LedgerLayout(ledger).blob(identity)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        is_kept = read_own(path) == content
+    except PermissionError:
+        is_kept = True  # another user's, who has closed it: nobody can tell
+    except (OSError, ValueError):
+        is_kept = False
+    if not is_kept:  # one that is damaged is mended: later executions rest on it as well
+        make_folder(path.parent)
         publish_bytes(path, content, mode=_MODE)
     return identity
 

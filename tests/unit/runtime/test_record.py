@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -52,6 +53,36 @@ def test_a_blob_is_kept_once(tmp_path: Path) -> None:
     before = path.stat()
     assert write_blob(tmp_path, b"x") == identity
     assert path.stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("damage", [b"", b"y", b"x" * 9])
+def test_a_damaged_blob_is_mended_as_it_is_written_again(tmp_path: Path, damage: bytes) -> None:
+    """Later executions rest on it too."""
+    identity = write_blob(tmp_path, b"x")
+    path = tmp_path / "blobs" / identity[7:9] / identity[7:]
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    assert write_blob(tmp_path, b"x") == identity
+    assert path.read_bytes() == b"x"
+
+
+def test_the_names_of_new_folders_of_the_ledger_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = set(), os.fsync
+
+    def note(handle: int) -> None:
+        fsync(handle)
+        synced.add(Path(f"/proc/self/fd/{handle}").readlink())
+
+    monkeypatch.setattr(os, "fsync", note)
+    ledger = tmp_path / ".dfh"
+    write_record(ledger, {"user": "ada"})
+    identity = write_blob(ledger, b"x")
+    (day,) = ledger.glob("loose/ada/*")
+    blobs = ledger / "blobs"
+    assert {tmp_path, ledger, day.parent.parent, day.parent, day} <= synced
+    assert {blobs, blobs / identity[7:9]} <= synced
 
 
 def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None:

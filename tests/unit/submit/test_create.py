@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import pytest
 
 from deepforge_hpc.api.find import is_leftover
 from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.pipeline.load import load_pipeline
+from deepforge_hpc.pipeline.snapshot import START_UP, code_file
 from deepforge_hpc.runtime.base.files import digest, digest_file
+from deepforge_hpc.runtime.base.layout import PLUGINS
 from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit import chain, execution, project
 from deepforge_hpc.submit.frozen import check_code, read_info, read_plan, restore
@@ -47,6 +52,7 @@ def test_all_is_on_the_disk_before_it_is_an_execution(
     synced: set[int] = set()
     after: set[int] = set()
     fsync = os.fsync
+    project = lab.project.stat().st_ino
 
     def note(handle: int) -> None:
         fsync(handle)
@@ -59,6 +65,33 @@ def test_all_is_on_the_disk_before_it_is_an_execution(
     paths = {root, *root.rglob("*")} - {root / "execution.json"}
     assert [path for path in paths if path.stat().st_ino not in synced] == []
     assert {root.stat().st_ino, root.parent.stat().st_ino} <= after  # and the names of both
+    assert project in synced  # which has the name of the folder of executions
+
+
+def test_the_ledger_keeps_all_of_the_code_but_the_runtime(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `restore` brings back is whole: also what plug-ins and libraries add."""
+    more = {PLUGINS: code_file(b"{}"), f"{START_UP}/start_up_x.py": code_file(b"x = 1\n")}
+
+    def load(*given: Any, **named: Any) -> Any:
+        loaded = load_pipeline(*given, **named)
+        files = {**loaded.snapshot.files, **more}
+        return replace(loaded, snapshot=replace(loaded.snapshot, files=files))
+
+    monkeypatch.setattr(sys.modules[type(lab).__module__], "load_pipeline", load)
+    lab.write()
+    layout = lab.create()
+    for name, file in more.items():
+        path = layout.code / name
+        assert path.read_bytes() == file.data
+        path.chmod(0o644)
+        path.write_bytes(b"")  # as a power cut leaves it
+    restore(layout, read_info(layout))
+    assert check_code(layout, read_info(layout)) is None
+    assert {name: (layout.code / name).read_bytes() for name in more} == {
+        name: file.data for name, file in more.items()
+    }
 
 
 def test_who_lays_it_has_its_lease_so_that_nobody_takes_it_for_left_behind(
