@@ -106,7 +106,7 @@ def render(request: Request, folder: Path) -> dict[str, Path]:
     layout = ExecutionLayout(folder)
     hint = "Give another folder with -o."
     for job, script in scripts.items():
-        write(layout.script(job), script.text.encode(), hint, durable=False, mode=0o755)
+        write(layout.script(job), script.encode(), hint, durable=False, mode=0o755)
     return {job: layout.script(job) for job in scripts}
 
 

@@ -23,7 +23,6 @@ from deepforge_hpc.site.unknown import known
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
@@ -333,7 +332,10 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         plan_sha256=info.plan_sha256,
         code_sha256=info.code_sha256,
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
-        scripts={job: (str(LAYOUT.script(job)), script.sha256) for job, script in scripts.items()},
+        scripts={
+            job: (str(LAYOUT.script(job)), digest(script.encode()))
+            for job, script in scripts.items()
+        },
         reused=foreseen.jobs,
         why=found.why,
         warnings=(*plan.warnings, *examined, *_place(loaded), *_unheard(plan), *found.notices),
@@ -342,7 +344,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
 
 def _prepared(
     request: Request, *, reuse: bool
-) -> tuple[Loaded, Plan, dict[str, JobScript], tuple[Notice, ...]]:
+) -> tuple[Loaded, Plan, dict[str, str], tuple[Notice, ...]]:
     from deepforge_hpc.api.examination import examine
     from deepforge_hpc.render.script import render_scripts
     from deepforge_hpc.runtime.base.notice import INFO

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_raised, load_template
-from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.site.kinds import VARIABLE
 from deepforge_hpc.site.words import HARMLESS, SECRET
@@ -30,17 +28,7 @@ _PART = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,100})|\$\{([A-Za-z_][A-Za-z0-9_]
 _PLAIN = re.compile(r"[^`\"\\$!]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobScript:
-    """The batch script of one job."""
-
-    job: str
-    text: str
-    sha256: str
-    """`sha256:...` of the text's UTF-8 bytes."""
-
-
-def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, JobScript]:
+def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, str]:
     """Return the script of each job of a plan, by job name, in the order of the plan.
 
     `templates` stands in for the folder `job-templates` of the installation. Raises
@@ -51,17 +39,16 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
         return _render(plan, load_template(folder, "base.sh.j2"))
 
 
-def _render(plan: Plan, template: Template) -> dict[str, JobScript]:
+def _render(plan: Plan, template: Template) -> dict[str, str]:
     tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
     scheduler = scheduler_named(plan.scheduler)
-    scripts: dict[str, JobScript] = {}
+    scripts: dict[str, str] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
     for job in plan.jobs:
         if job.directives not in directives:  # most jobs of a large plan ask for the same
             directives[job.directives] = _directives(scheduler, job)
         values = _values(plan, job, tasks)
-        text = template.render(values, directives=directives[job.directives])
-        scripts[job.name] = JobScript(job=job.name, text=text, sha256=digest(text.encode()))
+        scripts[job.name] = template.render(values, directives=directives[job.directives])
     return scripts
 
 

@@ -34,14 +34,13 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.pipeline.snapshot import CodeFile, Snapshot
-    from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.plan import Plan
 
 
 def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     loaded: Loaded,
     plan: Plan,
-    scripts: Mapping[str, JobScript],
+    scripts: Mapping[str, str],
     *,
     name: str = "",
     note: str = "",
@@ -160,7 +159,7 @@ def _mkdir(path: Path) -> bool:
 
 
 def _files(
-    loaded: Loaded, scripts: Mapping[str, JobScript], plan: bytes, manifest: bytes
+    loaded: Loaded, scripts: Mapping[str, str], plan: bytes, manifest: bytes
 ) -> Iterator[tuple[Path, bytes, int]]:
     """Yield path in the execution, bytes and mode of all that is frozen."""
     for path, file in _code(loaded.snapshot).items():
@@ -170,7 +169,7 @@ def _files(
     yield LAYOUT.pipeline, loaded.pipeline_bytes, 0o444
     yield LAYOUT.site, loaded.site_bytes, 0o444
     for job, script in scripts.items():
-        yield LAYOUT.script(job), script.text.encode(), 0o755
+        yield LAYOUT.script(job), script.encode(), 0o755
 
 
 def _write_files(layout: ExecutionLayout, files: Iterator[tuple[Path, bytes, int]]) -> None:

@@ -131,7 +131,7 @@ def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
 
         for job, script in render_scripts(read_plan(layout, info)).items():
             if (path := layout.script(job)) in torn:
-                publish_bytes(path, script.text.encode(), mode=0o755)
+                publish_bytes(path, script.encode(), mode=0o755)
 
 
 def _manifest(layout: ExecutionLayout) -> Manifest:

@@ -36,7 +36,7 @@ def scripts(plans):
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("site", SITES)
 def test_the_script_is_the_one_that_was_accepted(scripts, site, job):
-    text = scripts[site][job].text
+    text = scripts[site][job]
     golden = HERE / site / f"{job}.sh"
     if UPDATE:
         golden.write_text(text, encoding="utf-8")
@@ -71,7 +71,7 @@ def test_shellcheck_has_nothing_to_say_of_a_container(plans, runtime, tmp_path, 
     job = plan.job("contained")
     contained = job._replace(container=job.container._replace(runtime=runtime))
     jobs = tuple(contained if each is job else each for each in plan.jobs)
-    text = render_scripts(plan._replace(jobs=jobs))["contained"].text
+    text = render_scripts(plan._replace(jobs=jobs))["contained"]
     accepted = (HERE / "slurm-generic" / "contained.sh").read_text(encoding="utf-8")
     assert (text == accepted) is (runtime == job.container.runtime)
     script = tmp_path / "job.sh"
@@ -88,5 +88,5 @@ def test_bash_reads_every_script():
 def test_nothing_that_a_user_wrote_freely_stands_in_a_script(scripts):
     for site in SITES:
         for script in scripts[site].values():
-            assert "pwned" not in script.text
-            assert str(HERE) not in script.text, "a script is relocatable"
+            assert "pwned" not in script
+            assert str(HERE) not in script, "a script is relocatable"

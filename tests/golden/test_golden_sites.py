@@ -131,7 +131,7 @@ def sites():
 def summary(plan, scripts):
     parts = [] if plan.scheduler == "slurm" else ["Rendered, not run.", ""]
     for name in JOBS:
-        job, text = plan.job(name), scripts[name].text
+        job, text = plan.job(name), scripts[name]
         end = re.search(r"^(unset SLURM_EXPORT_ENV|set -euo pipefail)$", text, re.MULTILINE)
         header = text[text.index("work-0.") + 8 : end.start()].rstrip()
         body = text[text.index("trap 'forward TERM'") : text.index("command+=(-m")]
@@ -169,7 +169,7 @@ def test_shellcheck_has_nothing_to_say_of_any_site(sites, tmp_path, shellcheck):
     for site, (_, scripts) in sites.items():
         for job in ("cpu", "large"):
             path = tmp_path / f"{_stem(site)}-{job}.sh"
-            path.write_text(scripts[job].text, encoding="utf-8")
+            path.write_text(scripts[job], encoding="utf-8")
             paths.append(path)
     shellcheck(*paths)
 

@@ -281,7 +281,7 @@ def test_perlmutter_container_is_in_header_and_on_the_launch_line(plan):
     script = job.launch.argv[job.launch.argv.index("-c") + 1]
     assert script.startswith("shift; exec shifter")
     assert job.launch.gpus == ((3,), (2,), (1,), (0,))
-    assert "#SBATCH --image=nersc/pytorch:24.08.01\n" in render_scripts(found)["train"].text
+    assert "#SBATCH --image=nersc/pytorch:24.08.01\n" in render_scripts(found)["train"]
 
 
 # -- 3. LUMI: masks

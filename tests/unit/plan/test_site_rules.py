@@ -113,7 +113,7 @@ def test_what_is_unknown_is_left_out_of_a_script_and_warns(plan, site: str, plac
     assert [text for text in map(str, found.warnings) if place in text] == [
         f"site x: unknown, and left out of the scripts: {place}"
     ]
-    text = "".join(script.text for script in render_scripts(found).values())
+    text = "".join(render_scripts(found).values())
     assert "unknown" not in text.replace("unknown argument", "")
 
 
@@ -228,7 +228,7 @@ def test_a_disk_of_the_node_is_asked_for_and_its_path_is_told(plan) -> None:
     assert options(found)["tmp"] == "100G"
     assert "reservation" not in options(found)
     assert found.warnings == ()
-    assert 'export DFH_NODE_LOCAL="/mnt/bb/${USER:-}"' in render_scripts(found)["one"].text
+    assert 'export DFH_NODE_LOCAL="/mnt/bb/${USER:-}"' in render_scripts(found)["one"]
     origins = {one.key: one.source for one in found.origins}
     assert origins["jobs.one.env.DFH_NODE_LOCAL"] == "site x (project):5"
     assert origins["jobs.one.resources.node_local"].endswith("pipeline.yaml:3")
@@ -236,7 +236,7 @@ def test_a_disk_of_the_node_is_asked_for_and_its_path_is_told(plan) -> None:
     for without in (plan(DISK), plan(DISK, "node_local: false")):
         assert {"constraint", "tmp"}.isdisjoint(options(without))
         assert options(without)["reservation"] == "plain"
-        assert "DFH_NODE_LOCAL" not in render_scripts(without)["one"].text
+        assert "DFH_NODE_LOCAL" not in render_scripts(without)["one"]
 
 
 def test_a_node_without_a_disk_of_its_own_is_refused(plan) -> None:
@@ -250,7 +250,7 @@ def test_a_disk_that_nobody_told_is_a_warning(plan, local: str) -> None:
     for site in ("", f"node_types: {{default: {{cores: 8{local}}}}}\n"):
         found = plan(site, "node_local: true")
         assert [text for text in map(str, found.warnings) if "$DFH_NODE_LOCAL is not set" in text]
-        assert "DFH_NODE_LOCAL" not in render_scripts(found)["one"].text
+        assert "DFH_NODE_LOCAL" not in render_scripts(found)["one"]
         assert not [text for text in map(str, plan(site).warnings) if "NODE_LOCAL" in text]
 
 

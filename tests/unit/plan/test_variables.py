@@ -60,7 +60,7 @@ def test_an_operation_wins_over_the_pipeline_and_that_over_the_site(plan: Make) 
     assert two == {"SHARED": "all", "OF_SITE": "1", "THREADS": "4"}
     assert dict(found.job("two").launch.env).get("THREADS") is None
     assert dict(found.job("two").launch.env)["OF_LAUNCH"] == "1"
-    assert 'export KEEP="${SCRATCH:-}/keep"' in render_scripts(found)["one"].text
+    assert 'export KEEP="${SCRATCH:-}/keep"' in render_scripts(found)["one"]
     assert dict(found.job("_final").env) == {"SHARED": "site", "OF_SITE": "1"}
     assert origin(found, "jobs.one.env.THREADS").endswith("pipeline.yaml:5")
     assert origin(found, "jobs.two.env.THREADS").endswith("pipeline.yaml:3")

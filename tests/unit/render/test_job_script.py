@@ -55,7 +55,7 @@ class Execution:
         plan = Plan(pipeline="demo", site="local", scheduler=scheduler, jobs=(*others, job))
         self.script = root / "jobs" / job.name / "job.sh"
         self.script.parent.mkdir(parents=True)
-        self.script.write_text(render_scripts(plan)[job.name].text, encoding="utf-8")
+        self.script.write_text(render_scripts(plan)[job.name], encoding="utf-8")
         text = json.dumps({"uuid": UUID, "project": str(root.parent)}, separators=(",", ":"))
         (root / "execution.json").write_text(text, encoding="utf-8")
         runtime = root / "code" / "dfh_runtime.zip" / "dfh_runtime"
@@ -614,12 +614,12 @@ def _plan(*jobs: Job) -> Plan:
 
 def test_equal_plans_give_equal_bytes_in_every_process():
     plan = _plan(make(after=()), make(name="b", after=("train",)))
-    here = {name: script.sha256 for name, script in render_scripts(plan).items()}
+    here = render_scripts(plan)
     code = (
         "import json, sys; from deepforge_hpc.runtime.base.plan import parse_plan;"
         "from deepforge_hpc.render.script import render_scripts;"
         "plan = parse_plan(sys.stdin.read());"
-        "print(json.dumps({n: s.sha256 for n, s in render_scripts(plan).items()}))"
+        "print(json.dumps(render_scripts(plan)))"
     )
     there = subprocess.run(
         [sys.executable, "-c", code],
@@ -635,7 +635,7 @@ def test_equal_plans_give_equal_bytes_in_every_process():
 def test_other_templates_can_stand_in(tmp_path):
     (tmp_path / "base.sh.j2").write_text("#!/bin/bash\n{{ directives }}\necho {{ python }}\n")
     job = make(environment=Environment(python="a b"))
-    text = render_scripts(_plan(job), templates=tmp_path)["train"].text
+    text = render_scripts(_plan(job), templates=tmp_path)["train"]
     assert text == "#!/bin/bash\n#SBATCH --nodes=1\n#SBATCH --no-requeue\necho 'a b'\n"
 
 
