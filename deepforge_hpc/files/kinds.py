@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, meant, shown, unquoted
@@ -46,7 +47,6 @@ class Text(Kind):
         self._is_any = is_any or not what
         self._which = what
         self._what = what or "text"
-        self._match = re.compile(pattern).fullmatch if pattern else None
         self._pattern = pattern
         self._lines = lines
         self._empty = empty
@@ -57,9 +57,14 @@ class Text(Kind):
             return reader.wrong(path, self._what, value if value != "" else None, hint)
         if not self._lines and ("\n" in value or "\t" in value):
             return reader.wrong(path, f"{self._what} of one line without tabs", value)
-        if self._match and not self._match(value):
+        if self._pattern and not self._match(value):
             return reader.wrong(path, self._what, value)
         return value
+
+    @cached_property
+    def _match(self) -> Callable[[str], object]:
+        """Compiled when a text comes: of all the kinds, a file has few."""
+        return re.compile(self._pattern or "").fullmatch
 
     def schema(self) -> Schema:
         found: Schema = {"type": "string"}
