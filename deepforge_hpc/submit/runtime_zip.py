@@ -7,16 +7,22 @@ and files count: see "How the runtime travels" in docs/developer/architecture.md
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import marshal
 import zipfile
+from importlib.machinery import SourceFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import deepforge_hpc.runtime
 from deepforge_hpc.pipeline.snapshot import CodeFile, code_file
 from deepforge_hpc.plugins.travel import RUNTIME
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_FOLDER = Path(deepforge_hpc.runtime.__file__).parent
 RUNTIME_ZIP = f"{RUNTIME}.zip"
 _START = "__init__.py"
 # Later ones depend on who else holds a string; but constants of Python 3.14 need the fifth.
@@ -26,10 +32,9 @@ _MARSHAL = 2 if marshal.version < 5 else marshal.version
 @functools.cache
 def runtime_zip() -> CodeFile:
     """Return the archive: the same bytes for the same sources and version of Python."""
-    folder = Path(deepforge_hpc.runtime.__file__).parent
     files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
+        path.relative_to(_FOLDER).as_posix(): path.read_bytes()
+        for path in sorted(_FOLDER.rglob("*"))
         if path.is_file() and path.suffix in (".py", ".css")
     }
     files[deepforge_hpc.runtime.BYTECODE] = _bytecode(files)
@@ -43,16 +48,32 @@ def runtime_zip() -> CodeFile:
     return code_file(buffer.getvalue())
 
 
-def _bytecode(files: dict[str, bytes]) -> bytes:
+class _Module(SourceFileLoader):
+    """A module under its name in a job; its bytecode is what Python keeps of it, if it does."""
+
+    def get_data(self, path: str) -> bytes:
+        return _installed(path).read_bytes()
+
+    def path_stats(self, path: str) -> Mapping[str, float]:
+        found = _installed(path).stat()
+        return {"mtime": found.st_mtime, "size": found.st_size}
+
+    def set_data(self, *_content: object, **_words: object) -> None:
+        """Keep nothing: who imports the module does."""
+
+
+def _installed(path: str) -> Path:
+    return _FOLDER / path.removeprefix(f"{RUNTIME}/")
+
+
+def _bytecode(files: Iterable[str]) -> bytes:
     """Return what `runtime.Archive` reads: for which Python it is, files and codes of modules."""
     modules = {_module(path): path for path in files if path.endswith(".py")}
     codes = {
-        name: marshal.dumps(
-            compile(files[path], f"{RUNTIME}/{path}", "exec", dont_inherit=True), _MARSHAL
-        )
+        name: marshal.dumps(_Module(name, f"{RUNTIME}/{path}").get_code(name), _MARSHAL)
         for name, path in modules.items()
     }
-    return marshal.dumps((importlib.util.MAGIC_NUMBER, modules, codes), _MARSHAL)
+    return marshal.dumps((MAGIC_NUMBER, modules, codes), _MARSHAL)
 
 
 def _module(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import marshal
 import os
 import subprocess
 import sys
@@ -64,6 +65,25 @@ def test_it_has_every_source_and_is_the_same_from_another_process() -> None:
     code = "from deepforge_hpc.submit.runtime_zip import runtime_zip; print(runtime_zip().sha256)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     if sys.version_info >= (3, 11):  # 3.10 writes some constants as other modules hold them
+        assert done.stdout.strip() == runtime_zip().sha256
+
+
+def test_what_python_keeps_compiled_is_what_the_sources_give(tmp_path: Path) -> None:
+    code = "from deepforge_hpc.submit.runtime_zip import runtime_zip; print(runtime_zip().sha256)"
+    environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}  # where it keeps nothing yet
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(io.BytesIO(runtime_zip().data)) as archive:
+        _, files, codes = marshal.loads(archive.read(BYTECODE))
+    for name, path in files.items():
+        made = compile(
+            (FOLDER / path).read_bytes(), f"dfh_runtime/{path}", "exec", dont_inherit=True
+        )
+        assert marshal.loads(codes[name]).co_filename == made.co_filename
+        if sys.version_info >= (3, 11):  # as above
+            assert codes[name] == marshal.dumps(made, 2 if marshal.version < 5 else marshal.version)
+    if sys.version_info >= (3, 11):
         assert done.stdout.strip() == runtime_zip().sha256
 
 
