@@ -156,7 +156,7 @@ def submit(
             uuid=os.urandom(16).hex(),
             fill=fill,
         )
-        report = _send(layout, scheduler, loaded.site, plan)
+        report = _send(layout, scheduler, loaded.site, plan, taken)
     except KeyboardInterrupt as error:
         if layout is not None:
             error.args = error.args or (_left_by_interrupt(layout),)
@@ -229,7 +229,7 @@ def _require_submit(scheduler: Scheduler, request: Request) -> None:
 
 
 def _send(
-    layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None, plan: Plan
+    layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None, plan: Plan, taken: Reused
 ) -> SubmitReport:
     import shutil
 
@@ -238,7 +238,7 @@ def _send(
 
     try:
         rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
-        return chain.submit(layout, scheduler, plan=plan, rate_limit=rate_limit)
+        return chain.submit(layout, scheduler, plan=plan, reused=taken.units, rate_limit=rate_limit)
     except SchedulerError as error:
         _add_hint_of_site(error, site)
         # A controller that is down may come back, and `dfh resume` goes on; here it never will.

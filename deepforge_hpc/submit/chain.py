@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from deepforge_hpc.errors import LedgerError, SchedulerError, StorageError, UsageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import write_for_owner
@@ -13,7 +15,7 @@ from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.journal import Cancelled
 from deepforge_hpc.runtime.state.journal import read as read_journal
-from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.runtime.state.read import Key, read_files
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import (
     check_code,
@@ -28,7 +30,7 @@ from deepforge_hpc.submit.permission import check_user
 from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.rescue import name_formats
-from deepforge_hpc.submit.select import select
+from deepforge_hpc.submit.select import select, without
 from deepforge_hpc.submit.submitter import RateLimit, Submitter
 
 _CANCEL_S = 3.0
@@ -41,17 +43,18 @@ def submit(
     scheduler: Scheduler,
     *,
     plan: Plan | None = None,
+    reused: Container[Key] | None = None,
     rate_limit: RateLimit | None = None,
 ) -> SubmitReport:
     """Submit a new execution: every job that has no result yet; not faster than the limit.
 
-    `plan` is what its file holds, from who has just written that: to read one of 1,000 jobs takes
-    as long as to make it. Raises SchedulerError if the scheduler refuses a job: then nothing of the
-    execution runs.
+    `plan` is what its file holds, and `reused` the jobs and tasks that have a result, from who has
+    just written that: to read it of 1,000 jobs takes as long as to make it. Raises SchedulerError
+    if the scheduler refuses a job: then nothing of the execution runs.
     """
     submitter = _open(layout, scheduler, "submitted", rate_limit, plan)
     with submitter.leased():
-        return _go_on(submitter)
+        return _go_on(submitter, reused)
 
 
 def resume(
@@ -82,12 +85,13 @@ def _require_journal(submitter: Submitter) -> None:
         raise UsageError(message, f"Wait, or end it: dfh cancel {execution}")
 
 
-def _go_on(submitter: Submitter) -> SubmitReport:
+def _go_on(submitter: Submitter, reused: Container[Key] | None = None) -> SubmitReport:
     """Begin, complete a submission or begin again, as the journal says; the lease is held."""
     layout = submitter.layout
     last = journal.read(layout).last
     if last is None:
-        return submitter.submit(1)
+        selected = without(submitter.plan, reused) if reused is not None else None
+        return submitter.submit(1, selected)
     report = recover(submitter, last) if last.is_held else settle(submitter, last)
     if report is not None:
         return report

@@ -69,7 +69,7 @@ def preview(
     `<job>` stands for the id that the scheduler will give to it. `reused` are the jobs and array
     tasks that need not run.
     """
-    selected = without(plan, lambda job, task: (job, task) in reused)
+    selected = without(plan, reused)
     needs = dependencies(selected)
     # Adapters check ids, so they get numbers of the right form, which are then replaced.
     stand_ins = {item.job.name: str(_FIRST_STAND_IN + n) for n, item in enumerate(selected)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.state.assemble import build
-from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.runtime.state.read import Key, read_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +36,31 @@ def select(plan: Plan, layout: ExecutionLayout) -> tuple[Selected, ...]:
     done = {
         (job.name, unit.task) for job in current.jobs for unit in job.units if unit.state.is_success
     }
-    missing = without(plan, lambda job, task: (job, task) in done)
+    missing = without(plan, done)
     only_final = [item.job.kind for item in missing] == [JobKind.FINAL]
     return () if only_final and jobs[missing[0].job.name].state.is_success else missing
 
 
-def without(plan: Plan, is_done: Callable[[str, int | None], bool]) -> tuple[Selected, ...]:
+def without(plan: Plan, done: Container[Key]) -> tuple[Selected, ...]:
     """Return the jobs of a plan, in its order, but for the jobs and tasks that are done.
 
     The tasks of an array are not needed once its gather job has published their parts. The final
     job closes every attempt.
     """
     needless = {
-        job.operation for job in plan.jobs if job.kind is JobKind.GATHER and is_done(job.name, None)
+        job.operation
+        for job in plan.jobs
+        if job.kind is JobKind.GATHER and (job.name, None) in done
     }
     chosen: list[Selected] = []
     for job in plan.jobs:
         if job.kind is JobKind.ARRAY:
             if job.operation in needless:
                 continue
-            tasks = tuple(task for task in range(job.tasks) if not is_done(job.name, task))
+            tasks = tuple(task for task in range(job.tasks) if (job.name, task) not in done)
             if tasks:
                 chosen.append(Selected(job=job, tasks=None if len(tasks) == job.tasks else tasks))
-        elif job.kind is JobKind.FINAL or not is_done(job.name, None):
+        elif job.kind is JobKind.FINAL or (job.name, None) not in done:
             chosen.append(Selected(job=job))
     return tuple(chosen)
 

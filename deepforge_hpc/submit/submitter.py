@@ -87,9 +87,10 @@ class Submitter:
         """Return the lease of the one submitter."""
         return lease(self.layout.root / SUBMITTING, f"{self.info.id} is being submitted")
 
-    def submit(self, number: int) -> SubmitReport:
-        """Submit what has no result, as attempt `number`."""
-        selected = select(self.plan, self.layout)
+    def submit(self, number: int, selected: Sequence[Selected] | None = None) -> SubmitReport:
+        """Submit what has no result, as attempt `number`; `selected` is that, where it is known."""
+        if selected is None:
+            selected = select(self.plan, self.layout)
         if not selected:
             return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
         tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
@@ -149,6 +150,8 @@ class Submitter:
 
         Before that it may still be refused, and later they are another execution's, or the jobs'.
         """
+        if not any(output.to for output in self.plan.outputs):
+            return
         if not any(attempt.is_released for attempt in journal.read(self.layout).attempts):
             reuse.publish(self.layout, self.info, self.plan)
 

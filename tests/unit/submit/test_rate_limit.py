@@ -90,10 +90,16 @@ def test_submit_and_resume_keep_to_the_pace_of_the_site(
     kept = []
 
     def refuse(
-        layout: ExecutionLayout, _: Any, *, rate_limit: RateLimit, plan: Plan | None = None
+        layout: ExecutionLayout,
+        _: Any,
+        *,
+        rate_limit: RateLimit,
+        plan: Plan | None = None,
+        reused: object = None,
     ) -> None:
         kept.append(rate_limit._recent.maxlen)
         assert plan in (None, parse_plan(layout.plan.read_bytes())), "it is not read again"
+        assert (plan is None) == (reused is None), "nor what was reused"
         message = "not now"
         raise SchedulerError(message)
 
