@@ -48,7 +48,7 @@ def runtime_zip() -> CodeFile:
     return code_file(buffer.getvalue())
 
 
-class _Module(SourceFileLoader):
+class _RuntimeLoader(SourceFileLoader):
     """A module under its name in a job; its bytecode is what Python keeps of it, if it does."""
 
     def get_data(self, path: str) -> bytes:
@@ -70,7 +70,7 @@ def _bytecode(files: Iterable[str]) -> bytes:
     """Return what `runtime.Archive` reads: for which Python it is, files and codes of modules."""
     modules = {_module(path): path for path in files if path.endswith(".py")}
     codes = {
-        name: marshal.dumps(_Module(name, f"{RUNTIME}/{path}").get_code(name), _MARSHAL)
+        name: marshal.dumps(_RuntimeLoader(name, f"{RUNTIME}/{path}").get_code(name), _MARSHAL)
         for name, path in modules.items()
     }
     return marshal.dumps((MAGIC_NUMBER, modules, codes), _MARSHAL)
