@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from graphlib import CycleError, TopologicalSorter
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
@@ -14,6 +13,8 @@ Graph = Mapping[str, Collection[str]]
 
 def cycles(graph: Graph) -> list[tuple[str, ...]]:
     """Return disjoint cycles in the direction of the data: `(a, b, a)`."""
+    if len(order(graph)) == len(graph):  # as nearly always
+        return []
     left = {name: list(before) for name, before in graph.items()}
     found = []
     while ring := _cycle(left):
@@ -28,6 +29,8 @@ def cycles(graph: Graph) -> list[tuple[str, ...]]:
 
 
 def _cycle(graph: Graph) -> tuple[str, ...]:
+    from graphlib import CycleError, TopologicalSorter
+
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -37,15 +40,21 @@ def _cycle(graph: Graph) -> tuple[str, ...]:
     return ()
 
 
-def order(graph: Graph) -> tuple[str, ...]:
+def order(graph: Graph) -> list[str]:
     """Return the operations so that each comes after all that it waits for.
 
-    Those of one depth keep the order of the file. The graph has no cycle.
+    Those of one depth keep the order of the file. Those of a cycle, and what waits for them, have
+    no place in it.
     """
-    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(graph, ()))
-    for name, before in graph.items():
-        sorter.add(name, *before)
-    return tuple(sorter.static_order())
+    waits = {name: len(before) for name, before in graph.items()}
+    after = _reversed(graph)
+    found = [name for name, count in waits.items() if not count]
+    for name in found:
+        for other in after[name]:
+            waits[other] -= 1
+            if not waits[other]:
+                found.append(other)
+    return found
 
 
 def select(

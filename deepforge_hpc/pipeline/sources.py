@@ -248,7 +248,7 @@ class Sources:
                 warnings.simplefilter("ignore")  # of invalid escapes: the job will show them
                 tree = ast.parse(data)
                 # Finds what the grammar alone allows: two arguments of one name, a stray return.
-                compile(data, shown_path, "exec", dont_inherit=True)
+                compile(tree, shown_path, "exec", dont_inherit=True)
             self._parsed[code_path] = ParsedModule(tree, shown_path)
         except SyntaxError as error:
             message = f"not valid Python: {error.msg}"

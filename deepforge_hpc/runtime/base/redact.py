@@ -14,11 +14,12 @@ from .secrets import secret_values
 
 REDACTED = {"redacted": True}
 
-_ALLOWED = re.compile(
+_ALLOWED = (
     r"(SLURM_|OMP_|MKL_|OPENBLAS_|CUDA_|NVIDIA_VISIBLE_|ROCR_|HIP_|NCCL_|MPICH_|UCX_|OMPI_MCA_|FI_|"
     r"HOROVOD_|TF_|XLA_|KERAS_|TORCH_|PYTHONHASHSEED$|LD_LIBRARY_PATH$|PATH$|PYTHONPATH$|"
     r"LOADEDMODULES$|_LMFILES_$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|LANG$|LC_|TZ$)"
 )
+"""Here and below: a pattern that is text is compiled when a record or a variable needs it."""
 _PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_LMFILES_"})
 _SERVICES = (
     "API|ACCESS|AUTH|BEARER|SESSION|REFRESH|SECURITY|DEPLOY|REGISTRY|OAUTH|"
@@ -117,12 +118,12 @@ _READ_LATER = re.compile(r"(?<!\w)\$(?=[\w({])")
 """In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
 _NO_VALUE = re.compile(r"[-{$]")
 """What begins so after an option such as `--password` is no password, but says where it is."""
-_PATH = re.compile(r"(\$\w+|\$\{\w+\}|~)?/[^/]")
-_WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
-_RUN = re.compile(r"[a-z0-9]{32,}")
-_HASH = re.compile(r"[0-9a-f]+|[0-9a-df-np-sv-z]+|[a-z2-7]+")
+_PATH = r"(\$\w+|\$\{\w+\}|~)?/[^/]"
+_WORD = r"[A-Za-z0-9+/_=-]{32,}"
+_RUN = r"[a-z0-9]{32,}"
+_HASH = r"[0-9a-f]+|[0-9a-df-np-sv-z]+|[a-z2-7]+"
 """In hexadecimal digits, those of nix, those of spack: of random runs of 32, one in twenty."""
-_READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
+_READABLE = r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*"
 """Of a name that people give: `ResNet50`, `run_2024`. Of what is drawn at random it is a third."""
 _MAX_LENGTH = 8192
 _LEAST_PIN = 1000
@@ -139,7 +140,7 @@ def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         name: filter_variable(name, environ[name])
         for name in sorted(environ)
-        if _ALLOWED.match(name)
+        if re.match(_ALLOWED, name)
     }
 
 
@@ -268,14 +269,16 @@ def _long_words(text: str) -> Iterator[str]:
     """
     for item in re.split(r"[:;,\s]", text):
         parts = [item]
-        if _PATH.match(item):
+        if re.match(_PATH, item):
             first, *below = filter(None, item.split("/"))
             parts = [first, *(part for part in below if part != part.lower())]
             for part in below:
                 if part == part.lower():
-                    yield from (run for run in _RUN.findall(part) if not _HASH.fullmatch(run))
+                    yield from (
+                        run for run in re.findall(_RUN, part) if not re.fullmatch(_HASH, run)
+                    )
         for part in parts:
-            yield from _WORD.findall(part)
+            yield from re.findall(_WORD, part)
 
 
 def _is_random(word: str) -> bool:
@@ -284,7 +287,7 @@ def _is_random(word: str) -> bool:
         return any(_is_random(part) for part in word.split("/") if len(part) >= 32)
     if not (re.search(r"[A-Za-z]", word) and re.search(r"\d", word)):
         return False
-    readable = sum(len(found[0]) for found in _READABLE.finditer(word))
+    readable = sum(len(found[0]) for found in re.finditer(_READABLE, word))
     if readable > 0.75 * sum(map(str.isalnum, word)):
         return False
     counts = Counter(word)

@@ -6,14 +6,14 @@ import math
 import re
 from collections.abc import Iterable
 
-_ESCAPE = re.compile(
+_ESCAPE = (
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles and links
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # strings for a device
     r"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, movement
     r"|\x1b[ -/]*[0-~]?"
 )
 # C0 without tab and newline, DEL, C1, and the marks that reorder or break a line.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 NONE = "\u2013"
 """What stands for a value that is not there."""
 
@@ -30,7 +30,7 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _ESCAPE.sub("", text)
+    text = re.sub(_ESCAPE, "", text)
     if "\r" in text:
         text = "\n".join(_last_written(line) for line in text.split("\n"))
     return drop_controls(text)
@@ -38,7 +38,7 @@ def clean(text: str) -> str:
 
 def drop_controls(text: str) -> str:
     """Return text without the characters that drive a terminal or reorder a line."""
-    return _CONTROL.sub("", text)
+    return re.sub(_CONTROL, "", text)
 
 
 def _last_written(line: str) -> str:
@@ -62,7 +62,7 @@ def plain(value: object, limit: int = 500) -> str:
     """Return any value as one line for a person: no controls, no credentials."""
     from .redact import filter_text
 
-    line = _CONTROL.sub(" ", _ESCAPE.sub("", str(value)[: 4 * limit]))
+    line = re.sub(_CONTROL, " ", re.sub(_ESCAPE, "", str(value)[: 4 * limit]))
     return _cut(filter_text(" ".join(line.split())), limit)
 
 
