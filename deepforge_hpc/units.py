@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _SUFFIX_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MEMORY_KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20, "T": 1 << 30}
@@ -16,6 +17,7 @@ MEMORY = r"[0-9]{1,9} ?[KMGT](iB|B)?"
 """Regular expression of what parse_memory takes."""
 
 
+@lru_cache(maxsize=1024)
 def parse_duration(text: str) -> int:
     """Return the seconds of `90m`, `2h`, `1d`, `HH:MM:SS`, `D-HH:MM:SS`, `D-HH`.
 
@@ -39,6 +41,7 @@ def format_duration(seconds: int) -> str:
     return f"{days}-{clock}" if days else clock
 
 
+@lru_cache(maxsize=1024)
 def parse_memory(text: str) -> int:
     """Return the MiB of `4GiB`, `4G` (as Slurm: 2^30), `512M`, `16 GB` (10^9 bytes), rounded up.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.runtime.base.redact import (
@@ -44,12 +46,16 @@ def check_comments(reader: Reader, text: str) -> None:
 
 def _may_hold_credential(data: object) -> bool:
     """Tell whether any text of a document is a credential, or an option's name that takes one."""
-    texts, todo = set(), [data]
+    texts: set[str] = set()
+    todo: list[Any] = [data]
     for value in todo:
-        if isinstance(value, str):
+        kind = type(value)  # what YAML is read as has no other classes
+        if kind is str:
             texts.add(value)
-        elif isinstance(value, (dict, list)):
-            todo += value.values() if isinstance(value, dict) else value
+        elif kind is dict:
+            todo += value.values()
+        elif kind is list:
+            todo += value
     options = (text for text in texts if text.startswith("-"))
     return holds_credential("\n".join(texts)) or any(map(names_secret, options))
 

@@ -44,7 +44,7 @@ _USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*|[^:]+\.py")
 @described({"type": "string", "pattern": f"^{_USES.pattern}$"})
 def _uses(value: object, path: Path, reader: Reader) -> object:
     result = _USES_TEXT(value, path, reader)
-    if isinstance(result, str) and re.search(r"\.ya?ml$", result):
+    if isinstance(result, str) and result.endswith((".yaml", ".yml")):
         reader.fault(path, "a pipeline inside a pipeline is not in this version")
         return BAD
     if isinstance(result, str) and not _USES.fullmatch(result):
