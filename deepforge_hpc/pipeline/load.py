@@ -180,6 +180,8 @@ class _Loading:
             message = f"{found} in {account!r}"
             self.extra.append(Fault(message=message, file=f"${account_origin}", hint="remove it"))
         executions, executions_origin = layers.executions(self.project.root, folder)
+        # Whoever has laid a link there could put other code in the place of what runs.
+        self.extra += trust.planted({}, [executions], self.project.root, self.user.trust)
         check_comments(self.reader, self.data.decode("utf-8", "replace"))
         self._raise_faults()
         edges.warn_of_unused()

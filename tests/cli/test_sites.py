@@ -301,3 +301,29 @@ def test_what_a_part_of_a_pipeline_does_not_meet_is_not_told_again(dfh: Any, pro
     told = dfh(*words, cwd=project).stderr
     assert warning not in told
     assert "does not tell were told with small-0001" in told
+
+
+def test_that_an_array_may_count_as_many_jobs_is_told_once(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    project = make_project(
+        {
+            "site-configs/mine.yaml": (
+                "site: mine\nextends: local\nsubmit: {array_counts_as: unknown, max_queued: 5}\n"
+            ),
+            "operations.py": (
+                "def make() -> list:\n    words = ['a'] * 9\n    return words\n\n\n"
+                "def twice(words: list) -> list:\n    more = words * 2\n    return more\n"
+            ),
+            "pipeline.yaml": (
+                "pipeline: p\noperations:\n  make: {uses: 'operations.py:make'}\n"
+                "  twice: {uses: 'operations.py:twice', inputs: {words: make.words}, "
+                "map: {over: words, shards: 9}}\noutputs: {more: twice.more}\n"
+            ),
+        }
+    )
+    words, doubt = ("submit", "--site", "mine", "--no-reuse"), "if each task of an array counts"
+    assert doubt in dfh(*words, cwd=project).stderr
+    told = dfh(*words, cwd=project).stderr
+    assert doubt not in told
+    assert "does not tell were told with p-0001" in told

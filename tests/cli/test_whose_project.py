@@ -165,7 +165,7 @@ def test_code_that_another_user_laid_where_all_may_write_is_refused(
 
 
 @pytest.mark.parametrize("named", [(), ("pipeline.yaml",)])
-@pytest.mark.parametrize("what", ["pipeline.yaml", "helper.py", "operations.py", "step.py"])
+@pytest.mark.parametrize("what", ["pipeline.yaml", "helper.py", "operations.py", "step.py", "runs"])
 def test_a_link_that_another_user_laid_where_all_may_write_is_refused(
     as_user: Callable[..., Any], sticky: Path, shared: Path, what: str, named: tuple[str, ...]
 ) -> None:
@@ -174,6 +174,9 @@ def test_a_link_that_another_user_laid_where_all_may_write_is_refused(
     shutil.rmtree(sticky / "site-configs")
     (mine / "operations.py").write_text(f"import helper\n{OPERATION}")
     (mine / "helper.py").touch()
+    if what == "runs":
+        (mine / "runs").mkdir()
+        (mine / "pipeline.yaml").write_text(f"executions: runs\n{PIPELINE}")
     if what == "step.py":  # named by the pipeline, and a link of a link
         (mine / "step.py").symlink_to("operations.py")
         (mine / "pipeline.yaml").write_text(PIPELINE.replace("operations.py:", "step.py:"))
