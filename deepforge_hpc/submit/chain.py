@@ -91,12 +91,12 @@ def _go_on(submitter: Submitter, reused: Container[Key] | None = None) -> Submit
     last = journal.read(layout).last
     if last is None:
         selected = without(submitter.plan, reused) if reused is not None else None
-        return submitter.submit(1, selected)
+        return submitter.submit(selected)
     report = recover(submitter, last) if last.is_held else settle(submitter, last)
     if report is not None:
         return report
-    name_formats(layout, submitter.info, select(submitter.plan, layout))
-    return submitter.submit(last.number + 1)
+    name_formats(layout, submitter.info, select(submitter.plan, read_files(layout.root)))
+    return submitter.submit()
 
 
 def cancel(

@@ -30,6 +30,7 @@ from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, syn
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, LedgerLayout
 from deepforge_hpc.runtime.base.plan import JobKind
 from deepforge_hpc.runtime.state.closure import other_ledger
+from deepforge_hpc.runtime.state.journal import Journal
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.claim import Claim
 from deepforge_hpc.submit.frozen import read_info
@@ -222,15 +223,17 @@ def _way_out(holder: Claim, file: Path) -> str:
     try:
         layout.root.lstat()
         info = read_info(layout)
-        last = journal.read(layout).last if info.uuid == holder.uuid else None
-        if last is None or last.number != (holder.attempt or last.number):
+        history = journal.read(layout) if info.uuid == holder.uuid else Journal()
+        last, is_lost = history.last, history.is_lost  # an intent preceded the lock
+        own = holder.attempt or (last.number if last else 0)
+        if not is_lost and (last is None or last.number != own):
             return ""  # one attempt begins when the other is over, and takes its own locks
         current = status(layout, scheduler_named(info.scheduler))
     except (FileNotFoundError, NotADirectoryError):
         return ""  # removed: dfh executions rm
     except (DeepforgeHpcError, OSError):  # its jobs may run all the same
         return f"It cannot be read; once you know that nothing of it runs: rm {quote(str(file))}"
-    if current.is_closed:
+    if current.is_closed and not is_lost:
         return ""
     is_live = any(job.state.is_live for job in current.jobs)
     if not is_live and not is_being_submitted(layout):

@@ -20,10 +20,10 @@ def check_user(submitter: Submitter, verb: str) -> None:
     A queue may hide them, so what cannot be seen counts as theirs. Root may cancel any.
     """
     info, history = submitter.info, journal.read(submitter.layout)
-    user = history.user or (info.user if history.last or history.fault else "")
+    user = history.user or (info.user if history.last or history.fault or history.is_lost else "")
     if user in {"", user_name()} or (verb == "cancel" and os.geteuid() == 0):
         return
-    if not _is_over(submitter):
+    if history.is_lost or not _is_over(submitter):
         message = f"{info.id} was submitted by {user}: until it is over, only {user} can {verb} it"
         from shlex import quote
 

@@ -55,7 +55,7 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
         submitter.live_jobs.clear()
         lost = Cancelled(attempt.number, timestamp(), "jobs were lost")
         journal.append(submitter.layout, lost, durable=True)
-        return submitter.submit(attempt.number + 1)
+        return submitter.submit()
     for name in [name for name in found if attempt.ids.get(name) != found[name]]:
         submitter.note(attempt.number, name, found[name], healed=True)
     return submitter.queue_jobs(attempt.number, selected, found)

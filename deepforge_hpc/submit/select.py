@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.state.assemble import build
-from deepforge_hpc.runtime.state.read import Key, read_files
+from deepforge_hpc.runtime.state.read import Files, Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +28,9 @@ class Selected:
         return ",".join(str(task) for task in self.tasks)
 
 
-def select(plan: Plan, layout: ExecutionLayout) -> tuple[Selected, ...]:
+def select(plan: Plan, files: Files) -> tuple[Selected, ...]:
     """Return what has not succeeded, in the plan's order; empty if there is nothing to do."""
-    current = build(read_files(layout.root), None, now=0)
+    current = build(files, None, now=0)
     jobs = {job.name: job for job in current.jobs}
     done = {
         (job.name, unit.task) for job in current.jobs for unit in job.units if unit.state.is_success

@@ -25,6 +25,7 @@ from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit import destinations, journal, reuse
 from deepforge_hpc.submit.lease import SUBMITTING, lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
+    from deepforge_hpc.runtime.state.read import Files
 
 _MINUTE_S = 60.0
 
@@ -87,10 +89,15 @@ class Submitter:
         """Return the lease of the one submitter."""
         return lease(self.layout.root / SUBMITTING, f"{self.info.id} is being submitted")
 
-    def submit(self, number: int, selected: Sequence[Selected] | None = None) -> SubmitReport:
-        """Submit what has no result, as attempt `number`; `selected` is that, where it is known."""
+    def submit(self, selected: Sequence[Selected] | None = None) -> SubmitReport:
+        """Submit what has no result, as the attempt after all that anything tells of.
+
+        `selected` is that of a new execution, of which nothing is to be read.
+        """
+        number = 1
         if selected is None:
-            selected = select(self.plan, self.layout)
+            files = read_files(self.layout.root)
+            number, selected = _latest(files, self.layout) + 1, select(self.plan, files)
         if not selected:
             return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
         tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
@@ -223,3 +230,19 @@ class Submitter:
             kept=kept,
             message=message,
         )
+
+
+_MOST = 10**9
+"""No execution has as many attempts: a larger number is not counted on from."""
+
+
+def _latest(files: Files, layout: ExecutionLayout) -> int:
+    """Return the latest attempt that anything tells of; 0: there was none.
+
+    A file system may have lost lines of the journal, and a number that was used has a log.
+    """
+    told = [layout.logged()]
+    told += [attempt.number for attempt in files.journal.attempts]
+    for unit in files.units.values():
+        told += [found.attempt for found in (unit.said, unit.found.marker) if found]
+    return max(number for number in told if number < _MOST)

@@ -72,3 +72,32 @@ def test_jobs_of_which_an_emptied_journal_knows_nothing_are_left_alone(
     assert (project / "ran").read_text() == "x"
     step = "submit/chain.py _require_journal: dfh cancel"
     assert "cancelled" in follow(step, refused, cwd=project).stdout
+    # The log of the first attempt tells an engine that what has its number was started.
+    (project / "open").touch()
+    dfh("resume", "kept-0001", cwd=project)
+    dfh("status", "kept-0001", "--watch", cwd=project)
+    assert (project / "ran").read_text() == "xx"
+    said = (project / "executions/kept-0001/submitted.jsonl").read_text().splitlines()
+    assert {json.loads(line)["attempt"] for line in said} == {2}
+
+
+def test_place_of_an_execution_whose_journal_was_emptied_is_not_given_to_another(
+    dfh: Any, project: Path, until: Callable[..., Any]
+) -> None:
+    (project / "waits.py").write_text(WAITS)
+    pipeline = (
+        "pipeline: kept\nenvironment: {python: /usr/bin/python3}\n"
+        f"operations: {{wait: {{uses: 'waits.py:wait', attributes: {{folder: {project}}}}}}}\n"
+        "outputs: {value: {from: wait.value, to: results/value}}\n"
+    )
+    (project / "waits.yaml").write_text(pipeline)
+    dfh("submit", "waits.yaml", "--site", "local", cwd=project)
+    until((project / "ran").exists)
+    journal_file = project / "executions/kept-0001/submitted.jsonl"
+    kept = journal_file.read_bytes()
+    journal_file.write_bytes(b"")
+    (project / "waits.yaml").write_text(pipeline.replace("kept", "second"))
+    refused = dfh("submit", "waits.yaml", "--site", "local", cwd=project, expect=2).stderr
+    assert "is being written by kept-0001, which is not over" in refused
+    journal_file.write_bytes(kept)
+    dfh("cancel", "kept-0001", cwd=project)

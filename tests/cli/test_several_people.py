@@ -52,6 +52,12 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     assert only in bob("cancel", "executions/shared-0001", cwd=project, expect=5).stderr
     trust(project)
     assert only in bob("cancel", "shared-0001", cwd=project, expect=5).stderr
+    # Whose it is, is known also where a file system has emptied what was submitted.
+    journal = project / "executions/shared-0001/submitted.jsonl"
+    kept = journal.read_bytes()
+    journal.write_bytes(b"")
+    assert only in bob("cancel", "shared-0001", cwd=project, expect=5).stderr
+    journal.write_bytes(kept)
     seen = json.loads(bob("status", "--json", cwd=project).stdout)
     assert (seen["state"], seen["next"]) == ("running", "dfh status shared-0001 --watch")
     (told,) = [notice for notice in seen["warnings"] if notice["kind"] == "other_user"]

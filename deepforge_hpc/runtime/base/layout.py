@@ -105,6 +105,9 @@ def log_name(attempt: int, task: int | str | None) -> str:
     return f"out.{attempt}.log" if task is None else f"out.{attempt}.{task}.log"
 
 
+_LOG = re.compile(r"out\.(\d{1,9})\.")
+
+
 class ExecutionLayout(_Root):
     """The folder of an execution."""
 
@@ -148,6 +151,11 @@ class ExecutionLayout(_Root):
     def log(self, job: str, attempt: int, task: int | str | None = None) -> Path:
         """Return the file that holds what the job's script and its ranks printed."""
         return self.root.joinpath(_JOBS, job, log_name(attempt, task))
+
+    def logged(self) -> int:
+        """Return the latest attempt that a log is of; 0: there is none."""
+        logs = self.jobs.glob("*/out.*.log")
+        return max((int(found[1]) for path in logs if (found := _LOG.match(path.name))), default=0)
 
     def rank_log(self, job: str, attempt: int, rank: int, task: int | None = None) -> Path:
         """Return the file that holds what one rank printed, if there is more than one rank."""

@@ -122,6 +122,8 @@ class Journal(NamedTuple):
     attempts: tuple[Attempt, ...] = ()
     fault: str = ""
     """What cannot be read of it; the rest stands."""
+    is_lost: bool = False
+    """Its file is there and is empty: a file system lost what it said, or nothing was submitted."""
 
     @property
     def last(self) -> Attempt | None:
@@ -172,7 +174,7 @@ def parse(data: bytes) -> Journal:
             _apply(attempts, _event(line))
         except ValueError as error:  # noqa: PERF203 - each line for itself
             fault = fault or f"submitted.jsonl:{number}: a damaged line: {error}"
-    return Journal(tuple(attempts[key] for key in sorted(attempts)), fault)
+    return Journal(tuple(attempts[key] for key in sorted(attempts)), fault, not attempts)
 
 
 def _event(line: bytes) -> Event:
