@@ -19,6 +19,7 @@ from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.schedulers.slurm import (
     CONFIG_ARGV,
+    DROPPED,
     ID,
     NO_ACCOUNTING,
     WHOLE_LISTS,
@@ -27,6 +28,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     lost,
     native_status,
     unfilled,
+    was_dropped,
 )
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.slurm_errors import parse_error
@@ -138,9 +140,8 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
             found |= {each: unfilled(each, raw_state) for each in expand(native_ids)}
             continue
         state, sentence = interpret(raw_state, "", exit_code)
-        if raw_state == "CANCELLED" and nodes in {"None assigned", ""}:
-            # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
-            state, sentence = interpret("CANCELLED", "DependencyNeverSatisfied")
+        if was_dropped(raw_state, nodes):
+            state, sentence = DROPPED
         elif not state.is_final:
             state, sentence = lost(raw_state)
         one = native_status(state, sentence, raw_state, raw_reason, name, exit_code)

@@ -14,6 +14,7 @@ from .base import Cell, QueryResult
 from .slurm import (
     CLUSTER,
     CONFIG_ARGV,
+    DROPPED,
     NO_ACCOUNTING,
     STATES,
     WHOLE_LISTS,
@@ -24,6 +25,7 @@ from .slurm import (
     lost,
     native_status,
     unfilled,
+    was_dropped,
 )
 
 _TIMES = frozenset({"submit", "start", "end"})
@@ -190,11 +192,10 @@ def _account(native: str, row: AccountingRow) -> NativeStatus:
     raw, code = str(row.state or ""), str(row.exitcode or "")
     if not is_filled(_name(row)):
         return unfilled(native, raw)
-    # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
-    was_dropped = raw == "CANCELLED" and row.nodelist in {None, "None assigned"}
-    reason = "DependencyNeverSatisfied" if was_dropped else ""
     end = str(row.end or "")
-    found = _native(native, raw, reason, code, _name(row))
+    found = _native(native, raw, "", code, _name(row))
+    if was_dropped(raw, row.nodelist):
+        found = found._replace(state=DROPPED[0], explanation=DROPPED[1])
     return found._replace(ended=end if end[:1].isdigit() else "")  # it may be `Unknown`
 
 

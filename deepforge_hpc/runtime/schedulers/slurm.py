@@ -80,6 +80,19 @@ ENDS: dict[str, str] = {
 """Reasons that Slurm gives to jobs that have failed."""
 
 
+DROPPED = (State.NEVER_RAN, "It never started: it was cancelled while it waited in the queue.")
+"""What is known of a job that was cancelled before its start, by whom or for what is not told."""
+
+
+def was_dropped(raw_state: str, nodes: object) -> bool:
+    """Tell whether an accounting row is of a job that Slurm took out of the queue by itself.
+
+    Without "by UID" it was no user. A dependency that failed is one cause, and a controller that
+    has lost its jobs another.
+    """
+    return raw_state == "CANCELLED" and nodes in {None, "", "None assigned"}
+
+
 def explain_end(raw_state: str, reason: str, exit_code: str) -> tuple[State, str] | None:
     """Return what reason and exit code add to the state of a job that has ended, if anything.
 
@@ -89,8 +102,10 @@ def explain_end(raw_state: str, reason: str, exit_code: str) -> tuple[State, str
     if word.rstrip("+") == "FAILED":
         known = (State.FAILED, ENDS[reason]) if reason in ENDS else None
         return explain_exit(_exit_code(reason, exit_code)) or known
-    if word.rstrip("+") == "CANCELLED" and dependency(reason):
+    if word.rstrip("+") == "CANCELLED" and dependency(reason) == FAILED:
         return State.NEVER_RAN, "It never started: a job that it depends on failed."
+    if word.rstrip("+") == "CANCELLED" and dependency(reason):
+        return DROPPED  # whoever cancels a waiting job leaves that reason too
     if word.rstrip("+") == "CANCELLED" and more.startswith("by "):
         return State.CANCELLED, f"It was cancelled by user {more.removeprefix('by ').strip()}."
     return None

@@ -334,9 +334,10 @@ _HOW = {
 
 
 def _never_ran(evidence: Evidence, raw: str, *, is_over: bool) -> Verdict:
-    trouble = evidence.trouble
-    cause = f"{trouble.title} {_HOW[trouble.state]}" if trouble else "a job that it needs failed"
-    reason = f"It never started, because {cause}."
+    trouble, native = evidence.trouble, evidence.native
+    reason = native.explanation if native else ""  # no more than it says
+    if trouble:
+        reason = f"It never started, because {trouble.title} {_HOW[trouble.state]}."
     hint = _below(evidence)
     return Verdict(State.NEVER_RAN, reason, hint, raw, is_over=is_over, is_written=not is_over)
 

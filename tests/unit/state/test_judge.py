@@ -13,6 +13,7 @@ from deepforge_hpc.runtime.state.journal import Attempt
 from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
 from deepforge_hpc.runtime.state.marker import ABSENT, FoundMarker, Marker, ReusedFrom, look
 from deepforge_hpc.runtime.state.statefile import Said
+from deepforge_hpc.schedulers import slurm
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
 MARKER = Marker("a", None, 2, "key", "r", {})
@@ -188,6 +189,26 @@ def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     verdict = of(native=native(said, "CANCELLED"), trouble=ROOT)
     assert verdict.state is State.NEVER_RAN
     assert "root" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        slurm.parse_queue("7|CANCELLED|Dependency|a.01234567\n"),
+        slurm.parse_accounting(
+            "7|CANCELLED|0:0|None|None assigned|2026-11-22T08:00:00|a.01234567\n"
+        ),
+    ],
+)
+def test_of_a_job_that_was_dropped_nobody_says_that_another_failed_where_none_did(
+    told: dict[str, NativeStatus],
+) -> None:
+    verdict = of(native=told["7"])
+    assert verdict.state is State.NEVER_RAN
+    assert verdict.reason == "It never started: it was cancelled while it waited in the queue."
+    assert of(native=told["7"], trouble=ROOT).reason == "It never started, because root failed."
+    by_dfh = of(native=told["7"], attempt=RELEASED._replace(is_cancelled=True))
+    assert by_dfh.reason == "Cancelled before it started."
 
 
 @pytest.mark.parametrize("is_retryable", [True, False])

@@ -231,7 +231,8 @@ def test_a_broken_submission_is_its_submitters_to_complete(
     (orphan,) = held_orphans(lab.project)
     assert "dfh resume lab-0001" in orphan.notice.next
     written = layout.submitted.read_text()
-    assert written.count(f'"user":"{user_name()}"') == 1
+    # The intent's, and that of its copy of execution.json.
+    assert written.count(f'"user":"{user_name()}"') == 2
     layout.submitted.write_text(written.replace(f'"user":"{user_name()}"', '"user":"alice"'))
     (orphan,) = held_orphans(lab.project)
     assert orphan.notice.next == "ask alice, who submitted it, to resume or cancel it"
