@@ -155,7 +155,8 @@ class ValueKind:
             return False
         if not self._has_a_value_of(wanted, work) or self._lacks(wanted):
             return False
-        if work.every and self.name == "list" and self.parts is None is not wanted.parts:
+        is_fixed = wanted.parts is not None and not wanted.is_named  # a name is told by itself
+        if work.every and self.name == "list" and self.parts is None and is_fixed:
             return False
         lengths = {len(one.parts) for one in (self, wanted) if one.parts is not None}
         if self.name == "list" and len(lengths) > 1:

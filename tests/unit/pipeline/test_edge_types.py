@@ -160,7 +160,7 @@ def test_a_block_of_a_tuple_has_another_length(project: ProjectFolder) -> None:
 @pytest.mark.parametrize(
     ("given", "wanted", "words"),
     [
-        ("Sequence[int]", "tuple[int, int]", []),
+        ("Sequence[int]", "tuple[int, int]", ["a value that does not fit reaches it as it is"]),
         ("set", "Container", ["is annotated Container, which stands for no format"]),
         (
             "Any",
