@@ -150,6 +150,31 @@ def test_what_fails_at_the_warning_is_named_and_not_more_time_asked_for(
     assert "dfh submit" in state["hint"]
 
 
+def test_a_stop_that_a_library_wraps_is_one(execution: Execution) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, time
+        from pathlib import Path
+
+        def operation():
+            started = Path(os.environ["DFH_CHECKPOINT_DIR"], "pid")
+            started.with_suffix(".new").write_text(str(os.getpid()))
+            started.with_suffix(".new").rename(started)
+            try:
+                time.sleep(300)
+            except BaseException as error:
+                raise RuntimeError("the training ended") from error
+        """,
+    )
+    process, _ = begin(execution)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    state = execution.state("job")
+    assert (state["state"], state["again"]) == ("interrupted", True)
+    assert state["reason"] == "The job was interrupted by SIGTERM."
+
+
 def test_a_rank_that_left_before_the_warning_is_named(
     execution: Execution, two_ranks: LaunchCommand
 ) -> None:
