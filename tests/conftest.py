@@ -60,6 +60,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in getattr(item, "fixturenames", ()):
             if name in MARK_OF_FIXTURE:
                 item.add_marker(MARK_OF_FIXTURE[name])
+    turns = _turns(list(dict.fromkeys(map(_file, items))))
+    items.sort(key=lambda item: turns[_file(item)])
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _turns(files: list[str]) -> dict[str, tuple[bool, float]]:
+    """Return when each file has its turn where workers share them out, in this order.
+
+    First training: few files, each of minutes, of which none may come last while all others wait for
+    it. Then the other folders, mixed evenly: what waits for Slurm runs beside what computes.
+    """
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        folders.setdefault("/".join(file.split("/")[:2]), []).append(file)
+    return {
+        file: (folder != "tests/training", number / len(inside))
+        for folder, inside in folders.items()
+        for number, file in enumerate(inside)
+    }
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -362,9 +362,9 @@ clean_up() {
     fi
     [[ -z ${policy_is_ours:-} ]] || "${as_root[@]}" rm -f /usr/sbin/policy-rc.d
     # Not under another run of this checkout, such as that of a test. The demo's environment keeps its own: to
-    # compile TensorFlow anew takes a while.
+    # compile TensorFlow anew takes a while; so do the tests, which pytest rewrites in 6 s of each worker.
     flock -n 8 2>/dev/null || return 0
-    find "$root"/{deepforge_hpc,tests,examples} -name .venv -prune -o \
+    find "$root"/{deepforge_hpc,examples} -name .venv -prune -o \
         -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
 }
 
@@ -408,8 +408,7 @@ main() {
     exec 9>&-
     [[ $# -gt 0 && -z ${DFH_TEST_COVERAGE:-} ]] || measure_coverage
     # A whole run works on every core, so its clock judges nothing: the benches are only tried.
-    # One worker more than there are cores: tests of Slurm mostly wait. In the order of the folders, which begins
-    # with files of few and long tests and ends with tests/unit: else such a file comes last, and all wait for it.
+    # One worker more than there are cores: tests of Slurm mostly wait. tests/conftest.py says which file comes when.
     [[ $# -gt 0 ]] || options=(--durations=30 -n "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder
         --figures=try -m "not torch")
     step "running pytest $*"

@@ -34,7 +34,7 @@ def poll(ask: Callable[[], Any], limit_s: float = 60) -> Any:
     deadline = time.monotonic() + limit_s
     while not (answer := ask()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        time.sleep(0.2)  # to ask Slurm is to start programs, which take the cores
     return answer
 
 
