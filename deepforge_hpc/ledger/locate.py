@@ -263,8 +263,7 @@ def _lost(
 
 
 def _damaged(ledgers: Iterable[Ledger]) -> str:
-    errors = (error for ledger in ledgers for error in ledger.damaged().values())
-    return "".join(f"; {error.message}" for error in errors)
+    return "".join(f"; {text}" for ledger in ledgers for text in ledger.faults())
 
 
 def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
@@ -277,7 +276,7 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
         raise LedgerError(str(error), "Name a file, or a folder of files.") from error
     ledgers = _ledgers(path, "", cwd)
     beside = path.with_name(f"{path.name}.prov")
-    closure = Closure(beside) if beside.is_file() else None
+    closure = Closure(beside, [*ledgers]) if beside.is_file() else None
     if closure is not None:
         ledgers.append(closure)
     for ledger in ledgers:
@@ -321,6 +320,7 @@ def _artifact(
         made=found,
         sha256=sha256,
         others=others,
+        lost=ledger.lost(),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,10 @@ class DamagedRecordError(LedgerError):
     """A record file is there, but its bytes are not those that its id names."""
 
 
+class UnreadRecordError(LedgerError):
+    """A record is there, and whoever asks may not read it: nobody here knows how it is."""
+
+
 class MissingRecordError(LedgerError):
     """A record that another one points to is not in the ledger."""
 
@@ -80,10 +84,10 @@ class Ledger:
         self.root = root
         self._index: dict[str, Path] = {}
         self.unread: dict[Path, str] = {}
-        """Folders that were passed over: path -> why. Each user's is theirs to close."""
+        """What was passed over, folders and records: path -> why. Each user may close theirs."""
 
     def get(self, record_id: str) -> Record:
-        """Return a record; MissingRecordError or DamagedRecordError if it cannot be had."""
+        """Return a record; a LedgerError, of a kind that tells why, if it cannot be had."""
         wanted = record_id.removeprefix("sha256:")
         if wanted not in self._index:
             # Records never change and never move, so only an unknown name is looked for again.
@@ -98,6 +102,9 @@ class Ledger:
         match = _NAME.fullmatch(path.name)
         try:
             content = self._content(path)
+        except PermissionError as error:
+            message = f"record {path} cannot be read: {_why(error)}"
+            raise UnreadRecordError(message, os_hint(error)) from error
         except (OSError, ValueError) as error:
             raise DamagedRecordError(f"record {path}: {_why(error)}") from error
         actual = digest(content)
@@ -170,7 +177,14 @@ class Ledger:
     def _try(self, path: Path, needle: bytes = b"") -> Record | DamagedRecordError | None:
         """Return a record, what is wrong with it, or None if it does not contain `needle`."""
         try:
-            return self.read(path) if not needle or needle in self._content(path) else None
+            if not needle or needle in (content := self._content(path)):
+                return self.read(path)
+            if not content.strip(b"\0"):  # a power cut took it: it does not show whose it is
+                self.unread[path] = "it is empty"
+            return None
+        except (PermissionError, UnreadRecordError) as error:
+            self.unread[path] = _why(error)
+            return None
         except DamagedRecordError as error:
             return error
         except (OSError, ValueError) as error:
@@ -219,11 +233,26 @@ class Ledger:
             self.unread[folder] = _why(error)
             return []
 
+    def faults(self) -> list[str]:
+        """Return a sentence of each record that does not hold, and of what was passed over."""
+        damaged = [error.message for error in self.damaged().values()]
+        return damaged + [notice.text for notice in self.passed_over()]
+
+    def lost(self) -> dict[str, LedgerError]:
+        """Return by id what was copied from a ledger that is here, and cannot be had there now."""
+        return {}
+
     def passed_over(self) -> Iterator[Notice]:
-        """Say of which folders nothing was seen."""
-        for folder, why in self.unread.items():
-            text = f"the records in {folder} were passed over: {why}"
-            yield Notice("records_unreadable", text, str(folder))
+        """Say of which folders and records nothing was seen."""
+        for path, why in self.unread.items():
+            what = f"record {path} was" if self.id_of(path) else f"the records in {path} were"
+            yield Notice("records_unreadable", f"{what} passed over: {why}", str(path))
+
+    @staticmethod
+    def id_of(path: Path) -> str:
+        """Return the id that the name of a record's file says; empty for another path."""
+        match = _NAME.fullmatch(path.name)
+        return f"sha256:{match[1]}" if match else ""
 
 
 class Closure(Ledger):
@@ -231,8 +260,9 @@ class Closure(Ledger):
 
     has_blobs = False
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, near: Sequence[Ledger] = ()) -> None:
         super().__init__(file)
+        self._near = near
 
     @cached_property
     def data(self) -> ClosureData:
@@ -245,6 +275,17 @@ class Closure(Ledger):
             message = f"{self.root}: not a closure of records: {error}"
             raise LedgerError(message, "Copy it again from beside the original.") from error
         return found
+
+    def lost(self) -> dict[str, LedgerError]:
+        lost: dict[str, LedgerError] = {}
+        for record_id in self.data.records:
+            for ledger in self._near:
+                if ledger.starting_with(record_id):
+                    try:
+                        ledger.get(record_id)
+                    except LedgerError as error:
+                        lost[record_id] = error
+        return lost
 
     def _content(self, path: Path) -> bytes:
         return self.data.records[f"sha256:{path.stem}"].encode()
@@ -274,5 +315,5 @@ def short(sha256: str) -> str:
     return sha256.removeprefix("sha256:")[:12]
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

@@ -13,7 +13,14 @@ from typing import Any
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.locate import Located
-from deepforge_hpc.ledger.store import Closure, Ledger, MissingRecordError, Record, short
+from deepforge_hpc.ledger.store import (
+    Closure,
+    Ledger,
+    MissingRecordError,
+    Record,
+    UnreadRecordError,
+    short,
+)
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.files import digest
@@ -28,7 +35,13 @@ from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedInpu
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 _ABSENT = {"output_gone", "output_missing", "output_unreadable"}
-_UNREAD = {"output_unreadable", "figure_unreadable", "marker_unreadable", "frozen_unreadable"}
+_UNREAD = {
+    "output_unreadable",
+    "figure_unreadable",
+    "marker_unreadable",
+    "record_unreadable",
+    "frozen_unreadable",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +81,7 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     findings = [*_records(closure), *_copy(located)]
     held = "" if located.execution else located.sha256
     is_here = located.ledger.has_blobs
-    if not is_here:
+    if not is_here and not located.lost:
         text = "the project that made it is not here: only the copy and its records were compared"
         findings.append(Notice("project_elsewhere", text, str(located.path)))
     gone: Counter[str] = Counter()
@@ -103,7 +116,9 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     made = sum(len(record.data.outputs) for record in closure.records.values()) - gone.total()
     made -= sum(finding.kind in _ABSENT for finding in findings)
     findings += [_gone(execution, number) for execution, number in gone.items()]
-    findings += located.ledger.passed_over()
+    ledger = located.ledger
+    over = ledger.passed_over()
+    findings += [one for one in over if ledger.id_of(Path(one.subject)) not in closure.problems]
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
@@ -138,6 +153,10 @@ def _gone(execution: str, outputs: int) -> Notice:
 
 def _records(closure: Trace) -> Iterator[Notice]:
     for record_id, error in closure.problems.items():
+        if isinstance(error, UnreadRecordError):
+            text = f"{error.message}, so it was not checked"
+            yield Notice("record_unreadable", text, record_id, next=error.hint)
+            continue
         is_missing = isinstance(error, MissingRecordError)
         kind = "record_missing" if is_missing else "record_damaged"
         yield broken(kind, error.message, record_id)
@@ -260,6 +279,8 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
+    except UnreadRecordError:
+        return  # it is told itself
     except OSError as error:
         text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("marker_unreadable", text, str(place.success))

@@ -155,6 +155,14 @@ def _fault(evidence: Evidence) -> str:
     return ""
 
 
+def _unproven(evidence: Evidence) -> str:
+    """Return why a success is not one, as the end of a sentence."""
+    found = evidence.found
+    if found.is_unread:
+        return f"{found.fault}: its owner can tell whether its results are whole"
+    return f"{found.fault}: its results are not to be used"
+
+
 def _succeeded(evidence: Evidence, raw: str) -> Verdict:
     marker, native, attempt = evidence.found.marker, evidence.native, evidence.attempt
     assert marker is not None
@@ -172,8 +180,7 @@ def _succeeded(evidence: Evidence, raw: str) -> Verdict:
 
 def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
     if said.state.is_success and not evidence.is_final_job:
-        fault = evidence.found.fault
-        reason = f"Its state says {said.state}, but it {fault}: its results are not to be used."
+        reason = f"Its state says {said.state}, but it {_unproven(evidence)}."
         return Verdict(State.UNKNOWN, reason, raw=raw, is_over=True)
     notice, native = None, evidence.native
     if native is not None and _knows_better(native, said):
@@ -300,8 +307,7 @@ def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str
         reason = native.explanation or f"The scheduler says {raw or 'nothing'} of it."
         return Verdict(State.UNKNOWN, reason, raw=raw)
     if state.is_success:
-        reason = f"The scheduler says {raw}, but the job {evidence.found.fault}: "
-        reason += "its results are not to be used."
+        reason = f"The scheduler says {raw}, but the job {_unproven(evidence)}."
         return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     hint, is_retryable = _after(evidence, native, said)

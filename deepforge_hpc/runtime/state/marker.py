@@ -70,6 +70,8 @@ class FoundMarker(NamedTuple):
     """The end of a sentence: `has no success marker`."""
     is_unsound: bool = False
     """There is one that must not be believed."""
+    is_unread: bool = False
+    """There is one, and whoever asks may not read it: that is no damage."""
 
 
 ABSENT = FoundMarker(None, "has no success marker")
@@ -105,6 +107,9 @@ def look(load: Callable[[], bytes], job: str, task: int | None, plan_key: str) -
         found = parse(load())
     except FileNotFoundError:
         return ABSENT
+    except PermissionError as error:
+        fault = f"has a success marker that cannot be read here ({error.strerror})"
+        return FoundMarker(None, fault, is_unsound=True, is_unread=True)
     except (OSError, ValueError) as error:
         return FoundMarker(None, f"has a damaged success marker ({error})", is_unsound=True)
     fault = found.fault_as(job, task, plan_key)

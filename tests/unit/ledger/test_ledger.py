@@ -379,6 +379,34 @@ def test_a_closed_folder_of_another_user_is_passed_over_and_told_once(project: A
     assert kinds(project, project.execution) == []
 
 
+def test_a_closed_record_was_not_checked_and_is_not_called_damaged(project: Any) -> None:
+    target = project.output("evaluate", "result.txt")
+    with project.closed(project.record_file("train")):
+        found = provenance.verify(str(target), project.root)
+    assert [(item.kind, item.level) for item in found.findings] == [
+        ("record_unreadable", "warning")
+    ]
+    assert "Permission denied" in found.findings[0].text
+    assert (found.is_sound, found.is_checked) == (True, False)
+    # Of the whole execution: what its marker names.
+    with project.closed(project.record_file("evaluate")):
+        found = provenance.verify(str(project.execution), project.root)
+    assert {item.kind for item in found.findings} == {"record_unreadable"}
+
+
+def test_a_record_that_a_power_cut_has_emptied_is_told_also_where_none_says_whose_it_is(
+    project: Any,
+) -> None:
+    stray = project.write_record({"kind": "end"})
+    (file,) = project.ledger.glob(f"loose/*/*/{stray[7:]}*")
+    file.write_bytes(b"")
+    found = provenance.verify(str(project.execution), project.root)
+    told = [item for item in found.findings if item.kind == "records_unreadable"]
+    assert [(item.subject, item.text) for item in told] == [
+        (str(file), f"record {file} was passed over: it is empty")
+    ]
+
+
 def test_what_was_read_as_another_format_breaks_the_edge(project: Any) -> None:
     consumer = json.loads(project.record_file("evaluate").read_bytes())
     consumer["inputs"][0]["format"] = "file"
@@ -459,6 +487,13 @@ def test_artifact_far_from_its_project_is_explained_by_the_closure_beside_it(
     closure = build_closure(project.ledger, digest_file(output), project.ids["train"])
     beside = far.with_name("model.txt.prov")
     beside.write_bytes(canonical_json(closure._asdict()))
+    # A project that is here is not said to be elsewhere, and what it lost is told.
+    here = project.root / "model.txt"
+    shutil.copy(output, here)
+    shutil.copy(beside, here.with_name("model.txt.prov"))
+    project.record_file("train").write_bytes(b"")
+    assert kinds(project, here) == ["record_damaged"]
+    assert "project_elsewhere" not in kinds(project, here, "warning")
     shutil.rmtree(project.root)
     found = provenance.explain(str(far), far.parent)
     assert (found.record.id, found.ancestors) == (project.ids["train"], 4)

@@ -285,6 +285,16 @@ def test_whether_a_marker_is_there_does_not_hang_on_the_words_for_it() -> None:
 
     assert not look(gone, "a", None, "key").is_unsound
     assert look(lambda: b"{", "a", None, "key").is_unsound
+
+    def closed() -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    found = look(closed, "a", None, "key")
+    for seen in ({"said": written("succeeded")}, {"native": native("succeeded", "COMPLETED")}):
+        verdict = of(found=found, **seen)
+        assert verdict.state is State.UNKNOWN
+        assert "cannot be read here (Permission denied): its owner can tell" in verdict.reason
+        assert "damaged" not in verdict.reason
     assert not ABSENT._replace(fault="was never written").is_unsound
 
 
