@@ -122,17 +122,25 @@ def resume(found: FoundExecution) -> SubmitReport:
 
 def _repeated(found: FoundExecution) -> tuple[Notice, ...]:
     """Return which failure the same frozen code most likely repeats."""
-    from deepforge_hpc.runtime.base.advice import edit_step, to_edit
+    from deepforge_hpc.runtime.base.advice import PACKAGE, change_step, to_change
     from deepforge_hpc.runtime.state.assemble import build
     from deepforge_hpc.runtime.state.read import read_files
 
     try:
-        job = to_edit(build(read_files(found.layout.root), None, now=0).ends())
+        end = to_change(build(read_files(found.layout.root), None, now=0).ends())
     except OSError:
-        job = ""  # what resumes says more
-    text = f"{job} failed by its own code, which is frozen: most likely it fails again"
-    notice = Notice("repeated", text, job, next=edit_step(found.info.submit_command))
-    return (notice,) if job else ()
+        end = None  # what resumes says more
+    if end is None:
+        return ()
+    text = f"{end.job} failed by its own code, which is frozen: most likely it fails again"
+    if end.lacks == PACKAGE:
+        text = f"{end.job} missed a package, and its frozen plan is one without it: a result goes "
+        text += "to this execution alone, a later submission does not reuse it"
+    elif end.lacks:
+        text = f"{end.job} had too little {end.lacks}, and what it gets is frozen: most likely it "
+        text += "fails again"
+    step = change_step(end, found.info.submit_command)
+    return (Notice("repeated", text, end.job, next=step),)
 
 
 def _edited(found: FoundExecution) -> tuple[Notice, ...]:

@@ -210,6 +210,21 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     assert "attempt 2" in dfh("logs", "latest", "total", "--attempt", "2", cwd=project).stderr
 
 
+def test_a_missing_package_is_no_fault_of_the_code(dfh: Any, project: Path) -> None:
+    code = project / "operations.py"
+    code.write_text(
+        code.read_text()
+        + "\nimport os\nif 'DFH_EXECUTION' in os.environ:\n    import no_such_one\n"
+    )
+    told = dfh("run", cwd=project, expect=9).stdout
+    assert "install what it misses; then dfh submit pipeline.yaml" in told
+    assert "Install no_such_one for " in told
+    (warning,) = json.loads(dfh("resume", "--json", cwd=project).stdout)["warnings"]
+    assert warning["kind"] == "repeated"
+    assert "missed a package" in warning["text"]
+    assert warning["next"].startswith("install what it misses; then dfh submit pipeline.yaml")
+
+
 def test_resume_says_that_it_does_not_take_up_an_edit(dfh: Any, project: Path) -> None:
     code = project / "operations.py"
     good = code.read_text()

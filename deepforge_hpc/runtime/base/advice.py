@@ -11,6 +11,25 @@ TO_KEEP = "return it as a pathlib.Path, or name it under outputs: of a program"
 """How a file that was left in the working folder becomes an output."""
 
 
+TIME, MEMORY, PACKAGE = "time", "memory", "package"
+"""What a job has had too little of, and its frozen plan gives it no more; else code is at fault."""
+
+MEMORY_HINT = (
+    "Take less at once, or, where the site limits it, ask for more memory: "
+    "resources: {mem_per_node: ...}."
+)
+
+
+class Remedy(NamedTuple):
+    """What to do after an end without success."""
+
+    hint: str
+    is_retryable: bool
+    """Whether the same frozen code may do better if it runs again."""
+    lacks: str = ""
+    """Else what it had too little of: one of the words above; empty for a fault of the code."""
+
+
 class End(NamedTuple):
     """How a job, or a task of one, ended."""
 
@@ -20,26 +39,29 @@ class End(NamedTuple):
     """Whether the same frozen code may do better if it runs again."""
     has_begun: bool = True
     """Whether it came as far as to have a log."""
+    lacks: str = ""
+    """As of a `Remedy`."""
+    operation: str = ""
 
 
-def limit_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
-    """Return what to do after a time limit, and whether the same frozen code may get further."""
+def limit_advice(identity: str, *, has_checkpoint: bool) -> Remedy:
+    """Return what to do after a time limit."""
     if has_checkpoint:
-        return _goes_on(identity), True
+        return Remedy(_goes_on(identity), is_retryable=True)
     hint = "It has kept no checkpoint, so it would meet the same limit: ask for more time "
-    return hint + "(resources: {time: ...}) and submit again.", False
+    return Remedy(hint + "(resources: {time: ...}) and submit again.", False, TIME)
 
 
-def kill_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
-    """Return what to do after a kill, most often for want of memory, and whether to run it again.
+def kill_advice(identity: str, *, has_checkpoint: bool) -> Remedy:
+    """Return what to do after a kill, most often for want of memory.
 
     What was reached is kept for the same execution alone: a new one begins anew.
     """
-    from .failure import MEMORY_HINT
-
     if has_checkpoint:
-        return f"{_goes_on(identity)} If that is killed too: {MEMORY_HINT}", True
-    return MEMORY_HINT, False
+        return Remedy(
+            f"{_goes_on(identity)} If that is killed too: {MEMORY_HINT}", is_retryable=True
+        )
+    return Remedy(MEMORY_HINT, False, MEMORY)
 
 
 def _goes_on(identity: str) -> str:
@@ -84,10 +106,24 @@ def _or_set(submit: str) -> str:
     return ", or give --set another value" if " --set " in submit else ""
 
 
-def to_edit(ends: Iterable[End]) -> str:
-    """Return the first job that would fail again unless the user changes something, or nothing."""
+def to_change(ends: Iterable[End]) -> End | None:
+    """Return the first job that would fail again unless the user changes something, if any.
+
+    Code before all else: after an edit a new execution is wanted anyhow.
+    """
     stopped = (State.FAILED, State.INTERRUPTED)
-    return next((end.job for end in ends if end.state in stopped and not end.is_retryable), "")
+    found = [end for end in ends if end.state in stopped and not end.is_retryable]
+    return min(found, key=lambda end: bool(end.lacks), default=None)
+
+
+def change_step(end: End, submit: str) -> str:
+    """Return what to change before a job can succeed, and the command that submits it."""
+    key = {TIME: "time", MEMORY: "mem_per_node"}.get(end.lacks)
+    if key:
+        option = f"--set {end.operation or end.job}.resources.{key}=..."
+        what = "memory" if end.lacks == MEMORY else "time"
+        return f"give it more {what} in the file, or by {option}; then {submit}"
+    return f"install what it misses; then {submit}" if end.lacks else edit_step(submit)
 
 
 def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:
@@ -96,8 +132,8 @@ def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:
     `dfh resume` runs the same frozen code: right after a node's failure, a time limit, a full disk.
     """
     ends = list(ends)
-    if job := to_edit(ends):
-        return f"dfh logs {identity} {job}; {edit_step(submit)}"
+    if end := to_change(ends):
+        return f"dfh logs {identity} {end.job}; {change_step(end, submit)}"
     failed = next((end.job for end in ends if end.state is State.FAILED and end.has_begun), "")
     look = f"dfh logs {identity} {failed}; then " if failed else ""
     return f"{look}dfh resume {identity}"

@@ -17,10 +17,6 @@ EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-MEMORY_HINT = (
-    "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
-    "(on site local there is no more than the machine has)."
-)
 
 
 class Raised(NamedTuple):
@@ -38,6 +34,7 @@ class JobError(Exception):
     """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`).
 
     `is_retryable`: the same frozen code may do better in another run; the fault is outside of it.
+    `lacks`: what it had too little of, in the words of `advice`; empty for a fault of the code.
     """
 
     def __init__(
@@ -49,6 +46,7 @@ class JobError(Exception):
         state: State = State.FAILED,
         error: Raised | None = None,
         is_retryable: bool = False,
+        lacks: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -57,6 +55,7 @@ class JobError(Exception):
         self.state = state
         self.error = error
         self.is_retryable = is_retryable
+        self.lacks = lacks
 
 
 class Killed(NamedTuple):

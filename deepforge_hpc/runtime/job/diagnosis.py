@@ -43,7 +43,10 @@ def diagnose(
         if own.killed.signal:
             found = _killed(context, own.killed, kills_before)
             own = own._replace(
-                reason=found.reason, hint=found.hint, is_retryable=found.is_retryable
+                reason=found.reason,
+                hint=found.hint,
+                is_retryable=found.is_retryable,
+                lacks=found.lacks,
             )
         return _raised(context, own)
     if told := _by_launcher(context, kills_before):
@@ -60,7 +63,13 @@ def _raised(context: Context, own: RankError) -> JobError:
         hint = found  # there is nothing to be installed
     else:
         hint = " ".join(filter(None, (own.hint, found))) or _edit_hint(context)
-    return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
+    return JobError(
+        rank + own.reason,
+        hint,
+        error=_public(own),
+        is_retryable=own.is_retryable,
+        lacks="" if found else own.lacks,
+    )
 
 
 _ON_STOP = frozenset({"", "SystemExit", "KeyboardInterrupt"})
@@ -80,6 +89,7 @@ def _stopped(
         found.error = raised.error
         if stop == signal.SIGUSR1:  # another stop says nothing of the next run
             found.hint, found.is_retryable = raised.hint, raised.is_retryable
+            found.lacks = raised.lacks
     elif errors and silent and not ended.killed_by_us:
         from ..base.text import listed
 
@@ -219,8 +229,8 @@ def _for_memory(context: Context, reason: str) -> JobError:
     from ..base.advice import kill_advice
 
     has_checkpoint = context.folder.has_checkpoint()
-    hint, is_retryable = kill_advice(context.info.id, has_checkpoint=has_checkpoint)
-    return JobError(reason, hint, is_retryable=is_retryable)
+    hint, is_retryable, lacks = kill_advice(context.info.id, has_checkpoint=has_checkpoint)
+    return JobError(reason, hint, is_retryable=is_retryable, lacks=lacks)
 
 
 def _read_errors(work: Path) -> list[RankError]:

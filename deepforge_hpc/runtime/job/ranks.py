@@ -191,12 +191,17 @@ def interruption(context: Context, stop: signal.Signals, *, killed: bool) -> Job
     reason = f"The job was interrupted by {why}."
     if killed:
         reason += " Its ranks did not end in time and were killed."
-    hint, is_retryable = f"dfh resume {context.info.id} runs what is missing.", True
+    hint, is_retryable, lacks = f"dfh resume {context.info.id} runs what is missing.", True, ""
     if stop == signal.SIGUSR1:
         from ..base.advice import limit_advice
 
         has_checkpoint = context.folder.has_checkpoint()
-        hint, is_retryable = limit_advice(context.info.id, has_checkpoint=has_checkpoint)
+        hint, is_retryable, lacks = limit_advice(context.info.id, has_checkpoint=has_checkpoint)
     return JobError(
-        reason, hint, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=is_retryable
+        reason,
+        hint,
+        exit_code=EXIT_INTERRUPTED,
+        state=State.INTERRUPTED,
+        is_retryable=is_retryable,
+        lacks=lacks,
     )

@@ -55,7 +55,9 @@ def keep(context: Context, error: JobError) -> JobError:
         hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())}), "
         hint += "so the next submission runs it again and makes all of them anew."
     is_retryable = error.is_retryable or found.is_retryable
-    return JobError(error.reason, hint, error=error.error, is_retryable=is_retryable)
+    return JobError(
+        error.reason, hint, error=error.error, is_retryable=is_retryable, lacks=error.lacks
+    )
 
 
 def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:

@@ -331,6 +331,7 @@ class Supervisor:
                 exit_code=error.exit_code,
                 left=self._left,
                 again=error.is_retryable,
+                lacks=error.lacks,
             )
         except OSError as fault:
             say(f"The state could not be written: {explain_os_error(fault)}.")

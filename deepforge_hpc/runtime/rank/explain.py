@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from ..base.failure import MEMORY_HINT, JobError, ProgramError, disk_hint, resume
+from ..base.advice import MEMORY, MEMORY_HINT, PACKAGE
+from ..base.failure import JobError, ProgramError, disk_hint, resume
 from ..base.limits import is_no_memory, limit_hint, open_files_hint
 from ..base.text import plain
 from .messages import RankError, execution_of
@@ -36,7 +37,10 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         if isinstance(error, ProgramError):
             found = found._replace(killed=error.killed, missing=error.missing)
         return found._replace(
-            reason=_utf8(error.reason), hint=error.hint, is_retryable=error.is_retryable
+            reason=_utf8(error.reason),
+            hint=error.hint,
+            is_retryable=error.is_retryable,
+            lacks=error.lacks,
         )
     trace = traceback.TracebackException.from_exception(error, compact=True)
     _clean(trace, code)
@@ -49,6 +53,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
     kind, text = type(error).__name__, _message(error)
     message = plain(text)
     where = f" ({file}:{line})" if file else ""
+    is_outside = any(_outside(one, execution) for one in _chain(error))
     return RankError(
         rank=rank,
         type=kind,
@@ -58,7 +63,8 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         line=line,
         reason=_utf8(_sentence(error, kind, message) + where + "."),
         hint=_hint(error, execution),
-        is_retryable=any(_outside(one, execution) for one in _chain(error)),
+        is_retryable=is_outside,
+        lacks="" if is_outside else _lacks(error),
         missing=missing_files(((one, _message(one)) for one in _chain(error)), code),
     )
 
@@ -108,9 +114,26 @@ def _hint(error: BaseException, execution: str) -> str:
                 f"Keras runs on {error.name} here unless it is told otherwise, and {other} is "
                 f"installed: write `env: {{KERAS_BACKEND: {other}}}` in the pipeline."
             )
+        if package := _missing_package(error):
+            where = f"for {sys.executable}, or name an `environment:` that has it"
+            return f"Install {package} {where}, and submit again: a plan holds what is installed."
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
     hints = (_hint_of_system(one, execution) for one in _chain(error))
     return next(filter(None, hints), "")
+
+
+def _lacks(error: BaseException) -> str:
+    """Return what the machine, or the environment, has not: nothing that an edit mends."""
+    if any(is_no_memory(one) for one in _chain(error)):
+        return MEMORY
+    is_package = isinstance(error, ModuleNotFoundError) and not _other_backend(error)
+    return PACKAGE if is_package and _missing_package(error) else ""
+
+
+def _missing_package(error: BaseException) -> str:
+    """Return the package that an import did not find; one that lacks a module is there."""
+    name = getattr(error, "name", "") or ""
+    return "" if "." in name or name in sys.stdlib_module_names else name
 
 
 def _hint_of_system(error: BaseException, execution: str) -> str:

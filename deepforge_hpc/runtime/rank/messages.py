@@ -145,6 +145,7 @@ class RankError(NamedTuple):
     reason: str = ""
     hint: str = ""
     is_retryable: bool = False
+    lacks: str = ""
     time: float = 0.0
     interrupted: bool = False
     host: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..base.advice import edit_hint, to_edit
+from ..base.advice import edit_hint, to_change
 from ..base.states import State
 from ..base.text import clean_line, count, listed, plain
 from ..state.status import ExecutionStatus, UnitStatus
@@ -100,8 +100,8 @@ def _next(execution: ExecutionStatus) -> str:
         execution.info.submit_command,
         "picks up your edits in a new execution, and reuses the results that still hold.",
     )
-    if job := to_edit(execution.ends()):
-        steps = [(f"dfh logs {identity} {job}", "shows all that the job printed."), submit]
+    if end := to_change(execution.ends()):
+        steps = [(f"dfh logs {identity} {end.job}", "shows all that the job printed."), submit]
     else:
         what = "runs what did not succeed again, with the same frozen code. An edit has no effect."
         steps = [(f"dfh resume {identity}", what), submit]

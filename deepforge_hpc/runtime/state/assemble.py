@@ -165,6 +165,7 @@ class _Assembly:
             is_over=verdict.is_over,
             is_written=verdict.is_written,
             is_retryable=verdict.is_retryable,
+            lacks=verdict.lacks,
             is_stuck=verdict.is_stuck,
             host=said.host if said else "",
             folder=_folder(job.name, task),

@@ -55,6 +55,7 @@ def _end(job: str, unit: UnitStatus) -> statefile.Said:
         hint=unit.hint,
         error=unit.error,
         again=unit.is_retryable,
+        lacks=unit.lacks,
     )
 
 

@@ -15,6 +15,7 @@ from ..base.states import WAITING, State
 from ..base.text import listed, title
 
 if TYPE_CHECKING:
+    from ..base.advice import Remedy
     from ..base.native import NativeStatus
     from .journal import Attempt
     from .marker import FoundMarker
@@ -105,6 +106,8 @@ class Verdict(NamedTuple):
     """False for an end that stands in no state file."""
     is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
+    lacks: str = ""
+    """What that lacks, in the words of `advice`; empty for a fault of the code."""
     is_stuck: bool = False
     """It waits in the queue for what no wait brings."""
 
@@ -194,7 +197,14 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
     if said.state is State.UPSTREAM_FAILED and evidence.trouble:
         hint = _below(evidence)
     return Verdict(
-        said.state, said.reason, hint, raw, notice, is_over=True, is_retryable=is_retryable
+        said.state,
+        said.reason,
+        hint,
+        raw,
+        notice,
+        is_over=True,
+        is_retryable=is_retryable,
+        lacks=said.lacks,
     )
 
 
@@ -216,7 +226,7 @@ def _ended_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, ra
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"
-    hint, is_retryable = _after(evidence, native, said)
+    hint, is_retryable, lacks = _after(evidence, native, said)
     return Verdict(
         State.CANCELLED
         if evidence.is_cancelled and native.state is State.CANCELLED
@@ -227,20 +237,22 @@ def _ended_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, ra
         is_over=True,
         is_written=False,
         is_retryable=is_retryable,
+        lacks=lacks,
     )
 
 
-def _after(evidence: Evidence, native: NativeStatus, said: Said | None) -> tuple[str, bool]:
-    """Return what to do after an end that the scheduler tells, and whether to try again."""
-    from ..base.advice import kill_advice, limit_advice
+def _after(evidence: Evidence, native: NativeStatus, said: Said | None) -> Remedy:
+    """Return what to do after an end that the scheduler tells."""
+    from ..base.advice import Remedy, kill_advice, limit_advice
 
+    again = Remedy(_resume(evidence), is_retryable=True)
     if said is not None and said.state is State.PUBLISHING:
-        return _resume(evidence), True  # the work was done, and what it made is whole
+        return again  # the work was done, and what it made is whole
     if native.wants_memory:
         return kill_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
     if native.ended_by == "limit":
         return limit_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
-    return _resume(evidence), True
+    return again
 
 
 def _last_known(evidence: Evidence, said: Said) -> Verdict:
@@ -310,11 +322,18 @@ def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str
         reason = f"The scheduler says {raw}, but the job {_unproven(evidence)}."
         return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
-    hint, is_retryable = _after(evidence, native, said)
+    hint, is_retryable, lacks = _after(evidence, native, said)
     if state is State.UPSTREAM_FAILED:
         hint = _below(evidence)
     return Verdict(
-        state, reason, hint, raw, is_over=True, is_written=False, is_retryable=is_retryable
+        state,
+        reason,
+        hint,
+        raw,
+        is_over=True,
+        is_written=False,
+        is_retryable=is_retryable,
+        lacks=lacks,
     )
 
 

@@ -35,6 +35,8 @@ class Said(NamedTuple):
     exit_code: int | None = None
     again: bool = True
     """Whether it `is_retryable`, by its name in the file."""
+    lacks: str = ""
+    """What it had too little of, in the words of `advice`; empty for a fault of the code."""
     left: str = ""
     """What it left in its working folder: the end of a sentence."""
     first: str = ""
@@ -81,7 +83,7 @@ def _filtered(said: Said) -> Said:
 def publish(folder: JobLayout, said: Said, *, durable: bool = True) -> None:
     """Write a state so that no reader ever sees a part of it."""
     data = encode(_filtered(said))
-    for name in ("left", "first"):
+    for name in ("lacks", "left", "first"):
         if not data[name]:
             del data[name]  # as of most jobs
     publish_json(folder.state, data, durable=durable)

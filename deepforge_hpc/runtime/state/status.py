@@ -61,6 +61,8 @@ class UnitStatus(NamedTuple):
     """False for an end that the job itself could not write down."""
     is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
+    lacks: str = ""
+    """What that lacks, in the words of `advice`; empty for a fault of the code."""
     is_stuck: bool = False
     """Whether it waits in the queue for what no wait brings."""
     host: str = ""
@@ -275,7 +277,14 @@ class ExecutionStatus(NamedTuple):
         for job in self.work:
             for unit in job.units:
                 has_begun = bool(unit.started) or unit.exit_code is not None
-                yield End(job.name, unit.state, unit.is_retryable, has_begun)
+                yield End(
+                    job.name,
+                    unit.state,
+                    unit.is_retryable,
+                    has_begun,
+                    unit.lacks,
+                    job.operation,
+                )
 
     @property
     def is_stopped(self) -> bool:

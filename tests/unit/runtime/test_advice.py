@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.runtime.base.advice import End, edit_hint, next_step, submit_command
+from deepforge_hpc.runtime.base.advice import (
+    MEMORY,
+    PACKAGE,
+    TIME,
+    End,
+    edit_hint,
+    next_step,
+    submit_command,
+)
 from deepforge_hpc.runtime.base.states import State
 
+MORE = "give it more {} in the file, or by --set {}=...; then dfh submit p.yaml"
 FULL_DISK = End("a", State.FAILED, is_retryable=True)
 BUG = End("b", State.FAILED, is_retryable=False)
+SLOW = End("d", State.INTERRUPTED, is_retryable=False, lacks=TIME, operation="train")
+LARGE = End("e", State.FAILED, is_retryable=False, lacks=MEMORY)
+NOT_INSTALLED = End("f", State.FAILED, is_retryable=False, lacks=PACKAGE)
 TIME_LIMIT = End("c", State.INTERRUPTED, is_retryable=True)
 BELOW = End("d", State.NEVER_RAN, is_retryable=True)
 DONE = End("e", State.SUCCEEDED, is_retryable=True)
@@ -19,6 +31,16 @@ DONE = End("e", State.SUCCEEDED, is_retryable=True)
     [
         ([DONE, TIME_LIMIT, BELOW], "dfh resume p-1"),
         ([FULL_DISK, BELOW], "dfh logs p-1 a; then dfh resume p-1"),
+        (
+            [SLOW, BELOW],
+            f"dfh logs p-1 d; {MORE.format('time', 'train.resources.time')}",
+        ),
+        (
+            [LARGE],
+            f"dfh logs p-1 e; {MORE.format('memory', 'e.resources.mem_per_node')}",
+        ),
+        ([NOT_INSTALLED], "dfh logs p-1 f; install what it misses; then dfh submit p.yaml"),
+        ([NOT_INSTALLED, SLOW, BUG], "dfh logs p-1 b; edit; then dfh submit p.yaml"),
         ([TIME_LIMIT, FULL_DISK, BUG, BELOW], "dfh logs p-1 b; edit; then dfh submit p.yaml"),
     ],
 )

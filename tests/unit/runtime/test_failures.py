@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.advice import MEMORY, PACKAGE
 from deepforge_hpc.runtime.rank.explain import describe
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
@@ -34,6 +35,23 @@ def test_horovod_that_is_missing_or_of_another_version_comes_with_how_to_build_i
 ) -> None:
     assert "pip install --no-cache-dir" in describe(error, rank=0, code="").hint
     assert "Horovod" not in describe(ImportError("No module named 'x'"), rank=0, code="").hint
+
+
+@pytest.mark.parametrize(
+    ("code", "lacks"),
+    [
+        ("import not_installed_here.at_all", PACKAGE),
+        ("import json.nothing", ""),
+        ("raise MemoryError", MEMORY),
+        ("raise ValueError", ""),
+    ],
+)
+def test_what_a_job_lacks_is_no_fault_of_its_code(code: str, lacks: str) -> None:
+    with pytest.raises((ImportError, MemoryError, ValueError)) as caught:
+        exec(code)
+    told = describe(caught.value, rank=0, code="/executions/small-0001/code")
+    assert (told.lacks, told.is_retryable) == (lacks, False)
+    assert ("Install not_installed_here for " in told.hint) == (lacks == PACKAGE)
 
 
 def test_keras_without_its_backend_is_told_which_one_is_installed(
