@@ -86,7 +86,7 @@ def test_code_that_lay_there_only_while_it_was_read_is_refused(open_folder: Path
     file.write_text("mine")
 
     def told(data: bytes) -> list[Fault]:
-        return list(planted({file: data}, root, ()))
+        return list(planted({file: data}, (), root, ()))
 
     assert told(b"mine") == []
     (fault,) = told(b"theirs")
