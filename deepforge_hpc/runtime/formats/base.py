@@ -233,8 +233,10 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        return _plain(value.tolist(), where)
-    raise FormatError(f"{where} is {_kind(value)}, which JSON cannot hold")
+        plain = value.tolist()
+        if type(plain) is not type(value):  # a longdouble has no plain form, and returns itself
+            return _plain(plain, where)
+    raise FormatError(f"{where} is {kind_of(value)}, which JSON cannot hold")
 
 
 def _dumps(value: Any) -> str:
@@ -268,7 +270,8 @@ def _unspelt(value: Any) -> Any:
     return value
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return of which type a value is, with its article."""
     kind = type(value)
     name = kind.__qualname__
     return f"a {name}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{name}"
@@ -283,4 +286,4 @@ def whole(fmt: Format, path: Path, rows: Rows | None) -> Path:
 
 def unfit(fmt: Format, value: object) -> FormatError:
     """Return the error that says what a format expects, and what came."""
-    return FormatError(f"format {fmt.id} expects {fmt.expects}, and got {_kind(value)}")
+    return FormatError(f"format {fmt.id} expects {fmt.expects}, and got {kind_of(value)}")

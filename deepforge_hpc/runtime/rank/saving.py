@@ -15,7 +15,7 @@ from ..base.layout import OUTPUTS, SAVED
 from ..base.limits import limit_hint
 from ..base.plan import Job, OutputPort
 from ..formats import FORMATS
-from ..formats.base import Format, FormatError
+from ..formats.base import Format, FormatError, kind_of
 from ..formats.file import choose
 from .messages import RankSpec, Saved
 
@@ -99,7 +99,7 @@ def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Forma
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
-            reason = f"Output {name} cannot be saved: {str(error) or type(error).__name__}."
+            reason = f"Output {name} cannot be saved: {_cause(error, values[name])}."
             refused[name] = JobError(reason, _to_write(port))
             if isinstance(error, _LackError):
                 lacking[name] = error.wanted
@@ -109,6 +109,14 @@ def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Forma
 
         raise rescue(spec, values, entries, refused, lacking, formats)
     publish_json(work / SAVED, encode(entries))
+
+
+def _cause(error: Exception, value: object) -> str:
+    """Return why a value was not saved: a library's own words may be a mere key."""
+    if isinstance(error, FormatError) and str(error):
+        return str(error)
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"it is {kind_of(value)}, and saving it raised {said}"
 
 
 def _to_write(port: OutputPort) -> str:

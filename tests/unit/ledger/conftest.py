@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,13 @@ EXECUTION = "flow-0001"
 @dataclass
 class Project:
     root: Path
+    closed: Callable[[Path], AbstractContextManager[None]]
+    """`fixtures/closed.py`"""
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
     def ledger(self) -> Path:
         return self.root / ".dfh"
-
-    def closed(self, path: Path) -> AbstractContextManager[None]:
-        return closed(path)
 
     @property
     def execution(self) -> Path:
@@ -144,28 +142,9 @@ class Project:
         }
 
 
-@contextmanager
-def closed(path: Path) -> Iterator[None]:
-    """Nobody may read a file: root without its capabilities to pass over the mode neither."""
-    libc = ctypes.CDLL(None)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
-    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
-    assert libc.capget(header, held) == 0
-    less = type(held)(*held)
-    less[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    mode = path.stat().st_mode
-    path.chmod(0)
-    assert libc.capset(header, less) == 0
-    try:
-        yield
-    finally:
-        assert libc.capset(header, held) == 0
-        path.chmod(mode)
-
-
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "project")
+def project(tmp_path: Path, fixture_module: Callable[[str], Any]) -> Project:
+    made = Project(tmp_path / "project", fixture_module("closed").closed)
     operations = made.root / "operations"
     operations.mkdir(parents=True)
     frozen = made.execution / "code" / "project" / "operations"

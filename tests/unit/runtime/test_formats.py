@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.plan import Job, OutputPort
 from deepforge_hpc.runtime.formats import FORMATS, Format, FormatError, load_formats
-from deepforge_hpc.runtime.formats.base import Json, block_of
+from deepforge_hpc.runtime.formats.base import Json, block_of, to_json
 from deepforge_hpc.runtime.formats.file import choose
 from deepforge_hpc.runtime.formats.integrity import check_hdf5, common_rows
 from deepforge_hpc.runtime.formats.parts import read_parts
@@ -146,6 +146,13 @@ def test_what_is_not_finite_is_a_word_in_the_file_and_a_float_again(
     found = json.loads(path.read_bytes(), parse_constant=refuse)  # plain JSON, for any reader
     assert expected is None or found == expected
     np.testing.assert_equal(FORMATS["json"].load(path), value)
+
+
+def test_a_number_of_numpy_that_python_has_no_form_of_is_named_by_its_type() -> None:
+    third = np.longdouble(1) / 3
+    for value in (third, np.array([third]), {"x": third}):
+        with pytest.raises(FormatError, match=r"is a numpy\.longdouble, which JSON cannot hold"):
+            to_json({"a": value})
 
 
 def test_numbers_of_numpy_become_json_numbers(tmp_path: Path) -> None:
@@ -336,7 +343,7 @@ def test_of_what_cannot_be_kept_no_beginning_is(tmp_path: Path, value: object) -
 
     job = Job("job", "job", outputs=(OutputPort("x", "json"),))
     spec = RankSpec(job, (), None, code="", work=str(tmp_path), figures="", rank_log="")
-    with pytest.raises(JobError, match=r"^Output x cannot be saved: half"):
+    with pytest.raises(JobError, match=r"^Output x cannot be saved: it is .*ValueError: half"):
         save_outputs(spec, {"x": value}, {"json": Half()})
     left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert left == []  # nor of the pickle

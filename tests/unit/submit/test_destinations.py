@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from deepforge_hpc.api import submission
 from deepforge_hpc.api.pipelines import Request
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -283,3 +284,25 @@ def test_who_has_it_and_is_being_submitted_is_waited_for(lab: Any) -> None:
     with pytest.raises(UsageError) as refused:  # its submitter has died
         destinations.lock(other, read_plan(late, other), 1)
     assert "rm --force" in refused.value.hint
+
+
+def test_a_claim_that_others_may_not_read_stops_its_own_place_alone(
+    lab: Any, fixture_module: Callable[[str], Any]
+) -> None:
+    lab.write(outputs=outputs("one"))
+    chain.submit(first := lab.create(), lab.scheduler)
+    lab.wait(first)
+    (claim,) = (lab.project / ".dfh/claims").iterdir()
+    elsewhere, same = {"outputs": outputs("two")}, {"outputs": outputs("one")}
+    with fixture_module("closed").closed(claim / "claim.json"):
+        lab.write(**elsewhere)
+        other = lab.create()
+        destinations.lock(read_info(other), read_plan(other, read_info(other)), 1)
+        lab.write(**same)
+        with pytest.raises(StorageError) as caught:
+            lab.create()
+    told = (
+        f"{claim}/claim.json: Permission denied, so it cannot be told who writes to outputs.rone.to"
+    )
+    assert caught.value.message.startswith(told)
+    assert caught.value.hint.startswith("Change its permissions, then: ")
