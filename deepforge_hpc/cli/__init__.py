@@ -12,9 +12,16 @@ if os.path.basename(sys.argv[0]) == "dfh" and sys.path[:1] == [os.path.dirname(s
     del sys.path[0]
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Tell whether it is Ctrl-C; Python up to 3.11 wraps one that came as a class was made."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt)
+    )
+
+
 def _before_main(kind: type[BaseException], error: BaseException, trace: object) -> None:
     """Answer before `main` is there to: no traceback of Ctrl-C, by which Python then ends."""
-    if issubclass(kind, KeyboardInterrupt):
+    if is_interruption(error):
         return
     from deepforge_hpc.cli.hidden import explain_hidden
 

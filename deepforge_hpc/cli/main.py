@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from deepforge_hpc import __version__
+from deepforge_hpc.cli import is_interruption
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
@@ -119,8 +120,10 @@ def _explain(error: BaseException, display: Display, arguments: Sequence[str]) -
     if isinstance(error, BrokenPipeError):
         display.discard()
         return _BROKEN_PIPE
-    if isinstance(error, KeyboardInterrupt):
-        if str(error):  # what the interrupted work has left
+    if is_interruption(error):
+        if str(error) and isinstance(
+            error, KeyboardInterrupt
+        ):  # what the interrupted work has left
             display.talk(str(error))
         return _INTERRUPTED
     if isinstance(error, click.Abort):

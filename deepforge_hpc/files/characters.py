@@ -50,6 +50,15 @@ def refuse_forbidden(text: str, file: str) -> None:
         raise InvalidInputError(faults)
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text, such as a path, can stand in a file in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def control_character(text: str) -> str:
     """Return what no text of one line may hold: `a line break`, `control character U+001B`."""
     return "a line break" if "\n" in text else forbidden(text)

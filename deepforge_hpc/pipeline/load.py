@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.files.characters import control_character
+from deepforge_hpc.files.characters import control_character, is_utf8
 from deepforge_hpc.files.faults import Path as At
 from deepforge_hpc.files.faults import Reader, meant, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
@@ -122,6 +122,13 @@ def load_text(
         return _Loading(data, path, site, settings or Settings()).loaded()
 
 
+def _unnamed(*folders: Path) -> list[Fault]:
+    """Return a fault of a folder whose name no file in UTF-8 can hold, and so none of ours."""
+    bad = [str(folder) for folder in folders if not is_utf8(str(folder))]
+    message = "a name of its path is not UTF-8: no plan and no record can hold it"
+    return [Fault(message, file=f"${bad[0]!r}", hint="rename the folder")] if bad else []
+
+
 class _Loading:
     """One load: collects the faults of all parts."""
 
@@ -182,6 +189,7 @@ class _Loading:
         executions, executions_origin = layers.executions(self.project.root, folder)
         # Whoever has laid a link there could put other code in the place of what runs.
         self.extra += trust.planted({}, [executions], self.project.root, self.user.trust)
+        self.extra += _unnamed(self.project.root, executions)
         check_comments(self.reader, self.data.decode("utf-8", "replace"))
         self._raise_faults()
         edges.warn_of_unused()

@@ -23,6 +23,7 @@ from deepforge_hpc.errors import (
 )
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.failure import explain_os_error
 from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
 from deepforge_hpc.runtime.state.read import read_files
@@ -43,6 +44,15 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.state.read import Files
 
 _MINUTE_S = 60.0
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a submission broke off, as `dfh status` tells it."""
+    if isinstance(error, DeepforgeHpcError):
+        return error.message
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted (Ctrl-C)."
+    return explain_os_error(error) if isinstance(error, OSError) else repr(error)
 
 
 class RateLimit:
@@ -184,7 +194,7 @@ class Submitter:
         Raises SchedulerError in the place of one, saying what is left; a KeyboardInterrupt is
         given words that say it.
         """
-        reason = error.message if isinstance(error, DeepforgeHpcError) else repr(error)
+        reason = _reason(error)
         left = (
             f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         )

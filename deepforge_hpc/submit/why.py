@@ -33,7 +33,10 @@ from deepforge_hpc.submit.results import runs_code
 
 _MAX_MEMBERS = 3
 """Of a list of inputs: how many are told one by one."""
-_UNSEEN = "what it is made of changed (a file that `code:` names, or how its environment is named)"
+_UNSEEN = (
+    "what it is made of changed (a file that `code:` names, its `env:`, or how its environment is "
+    "named)"
+)
 _VERSION = "this version of dfh looks more closely at what a result depends on"
 
 
@@ -117,7 +120,8 @@ class _JobChange:
             return _VERSION
         if self.before.plan_key == self.job.plan_key:
             return _loss(self.layout, self.before)
-        return "; ".join(self._changes(interface)) or _UNSEEN
+        found = [*self._changes(interface)] or [*self._variables()]
+        return "; ".join(found) or _UNSEEN
 
     def _changes(self, interface: OperationInterface | None) -> Iterator[str]:
         yield from self._code(interface)
@@ -133,7 +137,8 @@ class _JobChange:
         for label in ("seed", "tasks", "environment"):
             if getattr(self.before, label) != getattr(self.job, label):
                 yield f"its {label} changed"
-        yield from self._variables()
+        if self.old.site == self.plan.site:
+            yield from self._variables()
         if self.before.launch.world_size != self.job.launch.world_size:
             ranks = (self.before.launch.world_size, self.job.launch.world_size)
             yield f"its ranks are {ranks[1]}, and were {ranks[0]}"
@@ -183,10 +188,11 @@ class _JobChange:
     def _variables(self) -> Iterator[str]:
         """Yield which of its variables are others; no values, for one may be a secret.
 
-        Those of another site are others too, and no key has them.
+        Those of another site are others too, and no key has them: then it is one that both have.
         """
+        is_same_site = self.old.site == self.plan.site
         before, now = dict(self.before.env), dict(self.job.env)
-        for name in sorted({*before, *now}) if self.old.site == self.plan.site else ():
+        for name in sorted({*before, *now} if is_same_site else {*before} & {*now}):
             if before.get(name) != now.get(name):
                 became = "changed" if name in before and name in now else "is new"
                 yield f"its variable {name} {became if name in now else 'is gone'}"
@@ -277,7 +283,7 @@ def _argument(item: InputBinding) -> str:
 def _changed(name: str, before: str, now: str) -> str:
     if "sha256:" in before + now:
         return f"the code of {name} changed"
-    return f"{name} is {now or 'gone'}, and was {before or 'not there'}"
+    return f"{name} changed ({before or 'not there'} -> {now or 'not there'})"
 
 
 def _content(data: Any) -> object:

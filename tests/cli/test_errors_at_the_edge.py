@@ -59,6 +59,11 @@ def test_name_that_no_file_system_takes_is_no_bug(capsys: pytest.CaptureFixture[
 
 def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_with(monkeypatch, KeyboardInterrupt()) == 130
+    wrapped = RuntimeError("Error calling __set_name__ on 'x' instance 'y' in 'Z'")
+    wrapped.__cause__ = KeyboardInterrupt()  # as Python 3.11 does where a class is made
+    assert run_with(monkeypatch, wrapped) == 130
+    wrapped.__cause__ = None
+    assert run_with(monkeypatch, wrapped) == 1
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ NAMES = (
     *("odd/noise.keras", "odd/zero", "odd/to_folder", "odd/to_folder/..", "odd/to_jobs/..", "odd/d\udcff"),
     *("odd/.mine.json.dfh-tmp-1", "executions", "executions/mine-0001/plan.json/x", "executions/mine-0001/code"),
 )  # fmt: skip
+NO_UTF8 = "odd\udcff"
 LEFT_OUT = {"render", "submit", "run", "probe"}
 """They write, or talk to a scheduler, and take what `check` or `show` take."""
 
@@ -96,3 +97,19 @@ def test_what_is_no_result_is_said(project: Path, capsys: pytest.CaptureFixture[
     ):
         assert main(list(words)) not in {0, 1}
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "submit", "run", "doctor"])
+def test_a_folder_whose_name_no_file_of_ours_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    project = tmp_path / NO_UTF8
+    project.mkdir()
+    (project / "pipeline.yaml").write_text(PIPELINE)
+    (project / "operations.py").write_text(OPERATION)
+    monkeypatch.chdir(project)
+    assert main([verb, "pipeline.yaml"]) == (5 if verb == "doctor" else 3)
+    said = "".join(capsys.readouterr())
+    assert "a name of its path is not UTF-8" in said
+    assert "a bug in dfh" not in said
+    assert not (project / "executions").exists()

@@ -93,7 +93,7 @@ def why(dfh: Any, project: Path) -> dict[str, str]:
             )
         }),
         ("pipeline.yaml", "env: {MODE", "code: [helper.py]\nenv: {MODE", {
-            "make": "what it is made of changed (a file that `code:` names, or how its environment is named) since demo-0001",
+            "make": "what it is made of changed (a file that `code:` names, its `env:`, or how its environment is named) since demo-0001",
             "train": "make, which makes its input number, runs again since demo-0001",
             "evaluate": "train, which makes its input model, runs again since demo-0001",
         }),
@@ -111,6 +111,15 @@ def test_why_a_job_runs_again(
     assert path.read_text().count(old) == 1
     path.write_text(path.read_text().replace(old, new))
     assert why(dfh, ran) == expected
+
+
+def test_a_variable_is_named_on_another_site_too(dfh: Any, ran: Path) -> None:
+    path = ran / "pipeline.yaml"
+    path.write_text(path.read_text().replace("MODE: a", "MODE: b"))
+    (ran / "site-configs").mkdir()
+    (ran / "site-configs" / "other.yaml").write_text("site: other\nextends: local\n")
+    told = dfh("submit", "--site", "other", "--dry-run", "--json", cwd=ran).stdout
+    assert json.loads(told)["why"]["make"] == "its variable MODE changed since demo-0001"
 
 
 def test_what_is_gone_is_named(dfh: Any, ran: Path) -> None:
@@ -240,7 +249,7 @@ def test_a_package_of_the_python_that_path_leads_to_has_another_version(
     assert asked()["why"] == {}
     assert "packages_unseen" not in {one["kind"] for one in asked()["warnings"]}
     (site / "own-1.0.dist-info").rename(site / "own-2.0.dist-info")
-    assert asked()["why"] == {"make": "own is 2.0, and was 1.0 since demo-0001"}
+    assert asked()["why"] == {"make": "own changed (1.0 -> 2.0) since demo-0001"}
 
 
 def test_of_a_python_that_cannot_be_seen_a_reuse_says_so(

@@ -66,7 +66,7 @@ def _problems(files: Files) -> Iterator[Notice]:
         yield Notice("journal_damaged", files.journal.fault, LAYOUT.submitted.name, next=hint)
     last = files.journal.last
     if last is not None and last.refused:
-        text = f"The submission was refused, nothing of it runs: {last.refused}"
+        text = f"The submission broke off, nothing of it runs: {last.refused}"
         yield Notice("submission_refused", text, files.info.id)
 
 

@@ -291,7 +291,7 @@ def _silent(evidence: Evidence) -> Verdict:
 
 def _cancelled(attempt: Attempt, raw: str = "") -> Verdict:
     if attempt.refused:
-        reason = "The submission was refused half-way."
+        reason = "Its submission broke off half-way."
         return Verdict(State.PLANNED, reason, raw=raw, is_over=True)
     reason = "Cancelled before it started."
     return Verdict(State.CANCELLED, reason, raw=raw, is_over=True, is_written=False)

@@ -391,6 +391,10 @@ def test_interrupt_half_way_leaves_nothing_queued(lab: Any) -> None:
     with pytest.raises(KeyboardInterrupt, match="Nothing of lab-0001 runs; the jobs queued"):
         chain.submit(layout, Interrupted())
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    status = lab.status(layout)
+    assert {job.reason for job in status.jobs} == {"Its submission broke off half-way."}
+    told = "The submission broke off, nothing of it runs: it was interrupted (Ctrl-C)."
+    assert [str(one) for one in status.warnings] == [told]
 
 
 def test_interrupt_while_the_roots_are_let_go_leaves_nothing_queued(lab: Any) -> None:
