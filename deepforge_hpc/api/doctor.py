@@ -77,6 +77,7 @@ def _examine(target: Target) -> Iterator[Notice]:
     yield from software.check_software(_environments(target), shutil.which, _ask, here)
     if target.plan is not None:
         yield from software.check_runtimes(target.plan, shutil.which)
+        yield from software.check_packages(target.plan)
     folders = {
         "project": target.project,
         "executions": target.executions,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.pipeline.installed import unseen
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Environment, Plan
 from deepforge_hpc.runtime.base.text import listed
@@ -57,6 +58,18 @@ def check_runtimes(plan: Plan, which: Callable[[str], str | None]) -> Iterator[N
         programs = _RUNTIMES.get(runtime, ())
         if programs and not any(which(name) for name in programs):
             yield warn("container", f"{' or '.join(programs)} is not on PATH here", _BY_MODULE)
+
+
+def check_packages(plan: Plan) -> Iterator[Notice]:
+    """See whether what the operations import is there, as far as an environment can be seen."""
+    missing: dict[tuple[str, Environment], list[str]] = {}
+    for job in plan.jobs:
+        for package in unseen(job.software):
+            missing.setdefault((package, job.environment), []).append(job.name)
+    for (package, environment), jobs in missing.items():
+        where = environment.conda or environment.python
+        message = f"{package}: not installed in {where}, and {listed(jobs, 4)} may import it"
+        yield warn("python", message, f"install it; {_BY_MODULE}")
 
 
 def check_modules(plan: Plan, available: Sequence[str]) -> Iterator[Notice]:

@@ -57,6 +57,10 @@ class Scheduler:
         """
         return QueryResult(None)
 
+    def memory_words(self, log: str) -> str:
+        """Return what it has written into the log of a job that it ended for want of memory."""
+        return ""
+
     def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what it can tell at once of processes that are gone; None if it cannot."""
         return None

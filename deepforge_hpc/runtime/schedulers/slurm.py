@@ -21,6 +21,13 @@ _LIST = re.compile(r"(\d+)_\[([\d,:-]*)(?:,?\.\.\.)?(?:%\d+)?\]")
 _SPAN = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 
 
+_MEMORY = re.compile(
+    r"(?m)^slurmstepd\S*: error: .*?(exceeded (?:job |step )?memory limit(?: \(\d+ > \d+\))?"
+    r"|Detected \d+ oom[-_]kill events?)"
+)
+"""What slurmstepd writes into the log of a job: without cgroups, and with them."""
+
+
 # All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place.
 # COMPLETED says that the script returned 0: the success marker says whether the results are there.
 STATES: dict[str, tuple[State, str]] = {
@@ -231,6 +238,10 @@ class Slurm(Scheduler):
 
     def scratch(self, environ: Mapping[str, str]) -> str:
         return environ.get("SLURM_TMPDIR", "")
+
+    def memory_words(self, log: str) -> str:
+        found = _MEMORY.findall(log)
+        return found[-1] if found else ""
 
     def query(self, root: Path, ids: set[str]) -> QueryResult:
         """Ask the controller, and its database, again while that lags behind."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .marker import Marker
     from .read import Files, Unit
 
+_LOG_TAIL = 1 << 14
 _JOBS = LAYOUT.jobs.name
 
 
@@ -203,8 +204,29 @@ class _Assembly:
             has_checkpoint=native is not None
             and (native.ended_by == "limit" or native.wants_memory)
             and ExecutionLayout(self._files.root).job(job.name, task).has_checkpoint(),
+            memory_words=self._memory_words(job, task, attempt, native),
             is_final_job=job.kind is JobKind.FINAL,
         )
+
+    def _memory_words(
+        self,
+        job: PlannedJob,
+        task: int | None,
+        attempt: Attempt | None,
+        native: NativeStatus | None,
+    ) -> str:
+        """Return what the scheduler wrote into a job's log as it ended it for want of memory."""
+        if attempt is None or native is None or not native.wants_memory:
+            return ""
+        from ..base.files import read_own
+        from ..schedulers import memory_words
+
+        layout = ExecutionLayout(self._files.root)
+        try:
+            log = read_own(layout.log(job.name, attempt.number, task), tail=_LOG_TAIL)
+        except (OSError, ValueError):
+            return ""
+        return memory_words(self._files.info.scheduler, log.decode("utf-8", "replace"))
 
     def _is_older(self, marker: Marker) -> bool:
         return self._attempt is not None and marker.attempt < self._attempt.number

@@ -58,6 +58,8 @@ class Evidence(NamedTuple):
     """Whether it starts however those end (`afterany`), and its guard decides."""
     has_checkpoint: bool = False
     """Whether it has left one; only asked after a time limit or a kill."""
+    memory_words: str = ""
+    """What the scheduler wrote into its log, if it ended it for want of memory; asked likewise."""
     is_final_job: bool = False
     """Whether it is the one that closes an attempt; it has no outputs."""
 
@@ -322,6 +324,8 @@ def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str
         reason = f"The scheduler says {raw}, but the job {_unproven(evidence)}."
         return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
+    if evidence.memory_words:
+        reason = f"It ran out of memory (the scheduler says {raw}: {evidence.memory_words})."
     hint, is_retryable, lacks = _after(evidence, native, said)
     if state is State.UPSTREAM_FAILED:
         hint = _below(evidence)

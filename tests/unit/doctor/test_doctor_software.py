@@ -115,6 +115,17 @@ def test_what_starts_an_image_is_looked_for(runtime: str, have: str, said: list[
     assert [item.text for item in found] == said
 
 
+def test_a_package_that_no_folder_shows_is_told() -> None:
+    one = Environment(python="/x/python3")
+    jobs = [
+        Job(name=name, operation=name, environment=one, software=(("python", "3.11"), *software))
+        for name, software in (("a", (("numpy", ""),)), ("b", (("numpy", ""), ("h5py", "3.1"))))
+    ]
+    (found,) = software.check_packages(plan(*jobs))
+    assert found.text == "numpy: not installed in /x/python3, and a, b may import it"
+    assert found.level == "warning"
+
+
 @pytest.mark.parametrize(
     ("modules", "available", "levels"),
     [

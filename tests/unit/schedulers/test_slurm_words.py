@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers import memory_words
 from deepforge_hpc.runtime.schedulers.sacct import _native
 from deepforge_hpc.runtime.schedulers.slurm import ENDS, STATES, wants_memory
 from deepforge_hpc.schedulers.slurm_states import (
@@ -221,3 +222,23 @@ def test_the_final_job_says_of_an_end_what_the_login_node_says(raw: str, code: s
         told = _native("7", raw, reason, code, "name")
         if state.is_final or told.state.is_final:
             assert (told.state, told.explanation) == (state, sentence)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "slurmstepd-n1: error: StepId=110.batch exceeded memory limit (340951040 > 314572800), b",
+            "exceeded memory limit (340951040 > 314572800)",
+        ),
+        (
+            "slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch. Some of the step tasks",
+            "Detected 1 oom_kill event",
+        ),
+        ("error: the user's own exceeded memory limit (2 > 1)", ""),
+    ],
+)
+def test_what_slurm_wrote_of_a_memory_limit_is_found(line: str, told: str) -> None:
+    assert memory_words("slurm", f"before\n{line}\nafter\n") == told
+    assert memory_words("local", line) == ""
+    assert memory_words("of_a_plugin", line) == ""

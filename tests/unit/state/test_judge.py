@@ -309,3 +309,12 @@ def test_what_dfh_cancel_ended_is_cancelled_whatever_the_job_said_of_the_signal(
         assert of(said=own, native=by_signal).state is State.INTERRUPTED
         limit = native("interrupted", "TIMEOUT", ended_by="limit")
         assert of(said=own, native=limit, attempt=cancelled).state is State.INTERRUPTED
+
+
+def test_what_the_scheduler_wrote_of_memory_goes_before_a_guess() -> None:
+    killed = native("failed", "FAILED", memory=True)
+    words = "exceeded memory limit (2 > 1)"
+    verdict = of(native=killed, memory_words=words)
+    assert verdict.reason == f"It ran out of memory (the scheduler says FAILED: {words})."
+    assert verdict.lacks == "memory"
+    assert words not in of(native=killed).reason
