@@ -267,9 +267,10 @@ class Edges:
             self._fault(at, message, f"name its file: references: {{{network}: FILE.yaml}}")
         elif edge.type != given and ANY not in (edge.type, given):
             message = f"{source} is {given}, but {interface.source.object} wants {edge.type}"
-            hint = f"see {interface.place}"
+            hint = f"write types: {{{argument_of(edge.port)}: {given}}} if it takes that"
             if edge.external:
-                hint = f"write type: {edge.type} under inputs: if that is what it is; {hint}"
+                hint = f"write type: {edge.type} under inputs: if that is what it is"
+            hint = f"{hint}; see {interface.place}"
             self._fault(at, message, hint)
         elif {edge.type, given} <= _AS_IT_WAS:
             shape = self._shape(edge, given)
@@ -295,7 +296,8 @@ class Edges:
         name, port = str(at[1]), argument_of(edge.port)
         interface, array = self.interfaces[name], self.pipeline.operations[name].map
         assert interface is not None
-        if array is not None and array.over == port:
+        is_shared_out = array is not None and array.over == port
+        if is_shared_out:
             given = given.part()
         is_kept = given.may_be(edge.shape)
         # Of a file nobody says what it holds, so nothing of it is more likely than the rest.
@@ -311,6 +313,8 @@ class Edges:
         producer = self.interfaces.get(edge.operation or "")
         places = ", ".join(one.place for one in (producer, interface) if one)
         hint = f"make the annotations agree: {places}"
+        if is_shared_out:
+            hint = f"a task of an array gets a block of the rows; {hint}"
         if not is_kept:
             self._fault(at, message, hint)
         else:

@@ -31,7 +31,7 @@ def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     rest = tuple(one for one in plan.warnings if one not in told)
     if not told:
         return rest
-    text = f"{len(told)} warning(s) of what site {plan.site} does not tell were told with "
+    text = f"{len(told)} warning(s) of what the file of site {plan.site} leaves open are those of "
     text += max(told.values(), key=project.number_of)
     info = read_info(layout)
     step = pipeline_command("plan", info.pipeline_file, info.options, info.site)

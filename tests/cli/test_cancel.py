@@ -128,3 +128,9 @@ def test_a_damaged_copy_does_not_cancel_the_jobs_of_the_original(
     assert status(gated)["state"] == "running"
     step = "api/manage.py _require_original: dfh cancel"
     assert "cancelled wait" in follow(step, refused[0], cwd=gated).stdout
+
+
+def test_what_is_cancelled_must_be_named(dfh: Any, tmp_path: Any) -> None:
+    told = dfh("cancel", cwd=tmp_path, expect=2).stderr
+    assert "nothing says which execution is to be cancelled" in told
+    assert "`latest`" in told

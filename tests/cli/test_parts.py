@@ -41,6 +41,8 @@ def test_a_file_is_refused_and_the_folder_is_read_as_one_value(dfh: Any, project
     assert "double[2]" in chosen
     assert "--task N shows another" in chosen
     assert "another" not in dfh("logs", "1", "double", "--task", "0", cwd=project).stderr
+    told = dfh("logs", "1", "double[1]", cwd=project).stderr  # as it is printed
+    assert "double[1], attempt 1" in told
     folder = project / "results" / "twice"
     assert deepforge_hpc.load_parts(folder) == [2 * n for n in range(10)]
     assert deepforge_hpc.load_parts(str(folder), (2, 5)) == [4, 6, 8]

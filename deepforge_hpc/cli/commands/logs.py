@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TASK = re.compile(r"(.+)\[(\d{1,9})\]")
+"""A task of an array, as it is printed: `sum[3]`."""
 _POLL_S = 0.5
 _ASK_S = 5.0
 _INTEREST = (State.FAILED, State.INTERRUPTED, State.RUNNING, State.UPSTREAM_FAILED)
@@ -148,6 +151,8 @@ def _choose(
 ) -> tuple[str, int | None]:
     """Return the job and the array task whose log is wanted: if there is a choice, one that is."""
     jobs = {item.name: item for item in current.jobs}
+    if task is None and job not in jobs and (printed := _TASK.fullmatch(job or "")):
+        job, task = printed[1], int(printed[2])
     if job is None:
         states = {name: item.state for name, item in jobs.items()}
         job = _most_interesting(states, [k for k in jobs if logs.by_task(found.layout, k)])

@@ -107,7 +107,27 @@ def test_annotations_that_no_value_keeps_are_a_fault(
 
 def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
     (fault,) = told(project, "str", "dict")
-    assert "make.value is text, but use wants json" in fault
+    words = (
+        "make.value is text, but use wants json (write types: {value: text} if it takes that; see"
+    )
+    assert words in fault
+
+
+def test_a_task_of_an_array_gets_a_block_of_rows(project: ProjectFolder) -> None:
+    project.write(
+        "ops.py",
+        "def make() -> list:\n    rows = [{}]\n    return rows\n\n\n"
+        "def use(row: dict) -> list:\n    seen = [row]\n    return seen\n",
+    )
+    project.write(
+        "pipeline.yaml",
+        "pipeline: p\noutputs: {seen: use.seen}\noperations:\n  make: {uses: 'ops.py:make'}\n"
+        "  use: {uses: 'ops.py:use', inputs: {row: make.rows}, map: {over: row, shards: 2}}\n",
+    )
+    words = (
+        "make.rows is list, but use wants dict (a task of an array gets a block of the rows; make"
+    )
+    assert words in project.one_fault()
 
 
 @pytest.mark.parametrize(
