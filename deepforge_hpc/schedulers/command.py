@@ -59,6 +59,8 @@ class CommandRunner:
     timeout_s: float = 60
     pauses_s: tuple[float, ...] = (1, 3)
     """Pause before each retry of a command that may be repeated."""
+    patience_s: float = 5.0
+    """A command that failed later than this has tried again itself, as Slurm's do: none of ours."""
     variables: tuple[tuple[str, str], ...] = ()
     """Added to the scrubbed environment."""
     environ: Mapping[str, str] | None = None

@@ -357,16 +357,20 @@ class SlurmScheduler(Scheduler):
         return done.stdout
 
     def _retried(
-        self, argv: Sequence[str], harmless: str = "", seek: Callable[[], str] = lambda: ""
+        self, argv: Sequence[str], harmless: str = "", seek: Callable[[], str] | None = None
     ) -> str:
         """Run a command; retry after a passing error, unless `seek` finds what it was to make."""
         for pause in self._runner.pauses_s:
+            begin = time.monotonic()
             try:
                 return self._once(argv, harmless)
-            except TransientSchedulerError as error:  # noqa: PERF203 - a try costs a process
+            except TransientSchedulerError as error:
+                # What makes nothing is not asked again after a long wait: a person can.
+                if seek is None and time.monotonic() - begin > self._runner.patience_s:
+                    raise
                 _warn(f"{error.message}; trying again")
                 time.sleep(pause)
-                if found := seek():
+                if seek and (found := seek()):
                     return found
         return self._once(argv, harmless)
 

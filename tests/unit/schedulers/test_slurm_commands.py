@@ -476,6 +476,23 @@ def _scheduler(folder: Path, **changes: object) -> SlurmScheduler:
 _TIMED_OUT = "Batch job submission failed: Socket timed out on send/recv operation"
 
 
+@pytest.mark.parametrize(("patience_s", "calls"), [(0.0, 1), (3600.0, 3)])
+def test_a_controller_that_was_waited_for_is_not_asked_again(
+    bin_folder: Path, tmp_path: Path, patience_s: float, calls: int
+) -> None:
+    log = tmp_path / "calls"
+    _program(
+        bin_folder,
+        "squeue",
+        f"open({str(log)!r}, 'a').write('x')\n"
+        "sys.exit('slurm_load_jobs error: Unable to contact slurm controller (connect failure)')",
+    )
+    scheduler = _scheduler(bin_folder, patience_s=patience_s)
+    with pytest.raises(TransientSchedulerError):
+        scheduler.find("", "01234567")
+    assert log.read_text() == "x" * calls
+
+
 def test_a_submission_that_was_heard_after_all_is_not_repeated(bin_folder, tmp_path):
     log = tmp_path / "calls"
     _program(
