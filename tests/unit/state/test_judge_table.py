@@ -794,3 +794,20 @@ def test_rm_that_breaks_off_leaves_nothing_that_looks_like_an_execution(
     assert not root.exists()
     (left,) = root.parent.iterdir()
     assert left.name.startswith(".removed-demo-0001-")
+
+
+def test_what_slurm_wrote_of_memory_is_read_out_of_the_log(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, case("none | none | released | FAILED 0:9 | failed | over"))
+    log = bench.layout.log("a", 1, None)
+    log.write_text(
+        "loading\nslurmstepd-n1: error: StepId=7.batch exceeded memory limit (2 > 1), x\n"
+    )
+    files = read_files(bench.layout.root)
+    files = files._replace(info=files.info._replace(scheduler="slurm"))
+    job = build(files, bench.scheduler.answers(), now=0).jobs[0]
+    assert "ran out of memory" in job.reason
+    assert "exceeded memory limit (2 > 1)" in job.reason
+    assert job.units[0].lacks == "memory"
+    log.unlink()
+    told = build(files, bench.scheduler.answers(), now=0).jobs[0].reason
+    assert "most often for want of memory" in told
