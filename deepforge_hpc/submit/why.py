@@ -166,13 +166,10 @@ class _JobChange:
         """Return file and line of the first statement that the earlier code did not have."""
         assert self.before.source is not None
         root = self.layout.code / PROJECT
-        module = self.before.source.module.removeprefix(f"{PROJECT}/")
         known: set[tuple[str, str]] = set()
         with suppress(ProjectError, OSError, ValueError):
             sources = Sources(Project(root, root), FORMATS)
-            is_script = self.before.source.kind == "script"
-            found = sources.script(module) if is_script else sources.find(f"{module}:{name}")
-            known = {(piece.path, piece.sha256) for piece in found.pieces} if found else set()
+            known = {(one.path, one.sha256) for one in _pieces(sources, self.before.source, name)}
         new = next((item for item in pieces if (item.path, item.sha256) not in known), None)
         return f"{_shown(new.path)}, line {new.line}" if new is not None and known else ""
 
@@ -270,6 +267,22 @@ class _InputChange:
         """Tell whether an operation makes what it made, in other formats."""
         before, now = (jobs[name].value_key for jobs in self.jobs)
         return bool(now) and before == now
+
+
+def _pieces(sources: Sources, source: OperationSource, name: str) -> Iterator[Piece]:
+    """Yield what an operation's code was made of, by the frozen files that it names."""
+    module = _shown(source.module)
+    if source.kind not in {"script", "command"}:
+        code = sources.find(f"{module}:{name}")
+        yield from code.pieces if code else ()
+        return
+    words = (word.partition(f"{{code}}/{PROJECT}/")[2] for word in source.argv)
+    for file in filter(None, (module, *words)):
+        if file.endswith(".py"):
+            found = sources.script(file, is_whole=False)
+            yield from found.pieces if found else ()
+        else:
+            yield sources.data(file)
 
 
 def _call(source: OperationSource) -> object:

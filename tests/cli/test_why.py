@@ -281,3 +281,29 @@ def test_of_a_python_that_cannot_be_seen_a_reuse_says_so(
     again = dfh(*shlex.split(step), "--json", cwd=project, env=env)
     assert json.loads(again.stdout)["reused"] == {}
     assert words not in again.stderr
+
+
+def test_the_file_is_named_that_a_program_of_a_command_uses(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    project = make_project(
+        {
+            "pipeline.yaml": (
+                "pipeline: demo\nenvironment: {python: /usr/bin/python3}\noperations:\n"
+                '  made:\n    command: [python3, "{code}/x.py", "{code}/words.txt", "{outputs.a}"]\n'
+                "    outputs: {a: a.txt}\n"
+            ),
+            "x.py": "import sys\nfrom lib.g import VALUE\nopen(sys.argv[2], 'w').write(VALUE)\n",
+            "lib/__init__.py": "",
+            "lib/g.py": "VALUE = 'one'\n",
+            "words.txt": "a\n",
+        }
+    )
+    dfh("run", cwd=project)
+    (project / "lib/g.py").write_text("VALUE = 'two'\n")
+    told = dfh("submit", "--dry-run", cwd=project).stdout
+    assert "made runs: its code changed (lib/g.py, line 1) since demo-0001" in told
+    (project / "lib/g.py").write_text("VALUE = 'one'\n")
+    (project / "words.txt").write_text("b\n")
+    told = dfh("submit", "--dry-run", cwd=project).stdout
+    assert "made runs: its code changed (words.txt, line 1) since demo-0001" in told
