@@ -16,7 +16,7 @@ from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.figures.identity import carried
-from deepforge_hpc.runtime.state import marker, read
+from deepforge_hpc.runtime.state import marker, read, statefile
 from deepforge_hpc.runtime.state.marker import Marker
 from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.fault import INVALID, NOT_PLAIN, PlaceError
@@ -183,16 +183,17 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
 
 
 def _no_record(path: Path, execution: Path, ledgers: Sequence[Ledger]) -> LedgerError:
-    if next(ExecutionLayout(execution).marked(), None) is None:
+    layout = ExecutionLayout(execution)
+    became = "succeeded" if next(layout.marked(), None) else statefile.has_ended(layout) and "ended"
+    if not became:
         message = f"{path}: no record yet" + _damaged(ledgers)
         hint = (
             f"A job writes its record when it ends: dfh status {quote(str(execution))} shows how."
         )
         return LedgerError(message, hint)
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "any ledger above it"
-    message = f"{path}: no record of it in {where}, though jobs of it succeeded"
-    message += _damaged(ledgers)
-    hint = "Was execution.json edited, or the execution copied without its project's .dfh?"
+    message = f"{path}: no record of it in {where}, though jobs of it {became}{_damaged(ledgers)}"
+    hint = "Was execution.json edited, or it moved while they ran, or copied without .dfh?"
     return LedgerError(message, hint)
 
 

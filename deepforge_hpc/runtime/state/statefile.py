@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..base.codec import ShapeError, decode, encode, object_of
 from ..base.failure import Raised
 from ..base.files import publish_json, read_own
-from ..base.layout import JobLayout
+from ..base.layout import ExecutionLayout, JobLayout
 from ..base.states import State
 
 SCHEMA = "dfh/state/1"
@@ -65,6 +65,16 @@ def read(folder: JobLayout) -> Said | None:
         return parse(read_own(folder.state))
     except (OSError, ValueError):
         return None
+
+
+def has_ended(layout: ExecutionLayout) -> bool:
+    """Tell whether a job of an execution says that it ended: then it has written its record."""
+    name = JobLayout(layout.root).state.name
+    found = (
+        path for pattern in (name, f"task-*/{name}") for path in layout.jobs.glob(f"*/{pattern}")
+    )
+    said = (read(JobLayout(path.parent)) for path in found)
+    return any(one is not None and one.exit_code is not None for one in said)
 
 
 def _filtered(said: Said) -> Said:

@@ -19,6 +19,9 @@ from deepforge_hpc.cli.views.provenance import (
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import DamagedRecordError, Ledger, MissingRecordError
 from deepforge_hpc.runtime.base.files import canonical_json, digest_file
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.runtime.state.closure import build_closure
 
 
@@ -353,6 +356,17 @@ def test_own_record_removed_is_an_error_with_the_marker_that_names_it(project: A
     project.record_file("train").unlink()
     with pytest.raises(LedgerError, match="which no ledger here holds"):
         provenance.explain(str(project.output("train", "result.txt")), project.root)
+
+
+def test_of_jobs_that_ended_nobody_says_that_their_record_is_to_come(project: Any) -> None:
+    for file in (*project.ledger.glob("loose/*/*/*"), *project.execution.rglob("success.json")):
+        file.unlink()
+    with pytest.raises(LedgerError, match="no record yet"):
+        provenance.verify(str(project.execution), project.root)
+    said = statefile.Said(State.FAILED, 1, "train", exit_code=1)
+    statefile.publish(ExecutionLayout(project.execution).job("train"), said)
+    with pytest.raises(LedgerError, match=r"no record of it in .*, though jobs of it ended"):
+        provenance.verify(str(project.execution), project.root)
 
 
 def test_output_gone_is_an_error_for_what_was_asked_and_a_warning_upstream(project: Any) -> None:
