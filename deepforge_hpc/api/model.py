@@ -83,13 +83,16 @@ def inspect(  # noqa: PLR0913 - the choices of one call, by their names
         )
     path, found, job = find_model(reference, cwd)
     task = _task(python, trusted, task="inspect", examples=examples, unit=unit, inputs=inputs)
-    told = _ask(path, task)
+    answer = _ask(path, task)
     return _with_figures(
         InspectedModel(
             path=str(path),
-            **{name: told[name] for name in ("name", "keras", "backend", "parameters", "examples")},
-            layers=tuple(decode(InspectedLayer, one) for one in told["layers"]),
-            saliency=tuple(decode(SaliencyMap, one) for one in told["saliency"]),
+            **{
+                name: answer[name]
+                for name in ("name", "keras", "backend", "parameters", "examples")
+            },
+            layers=tuple(decode(InspectedLayer, one) for one in answer["layers"]),
+            saliency=tuple(decode(SaliencyMap, one) for one in answer["saliency"]),
             courses=_courses(found, job) if found else (),
         ),
         figures,
@@ -145,7 +148,7 @@ def export(
             made = Path(folder).resolve() / f"model.{form}"
             backend = "torch" if form == "onnx" else ""
             task = _task(python, trusted, task=form, backend=backend, out=str(made))
-            told = _ask(path, task)
+            answer = _ask(path, task)
             if others := [one.name for one in Path(folder).iterdir() if one.name != made.name]:
                 raise UsageError(
                     f"the network is too large for one file of ONNX: it needs {listed(others, 3)} "
@@ -160,8 +163,8 @@ def export(
         path=str(output),
         form=form,
         size=output.stat().st_size,
-        compared=told["compared"],
-        worst=told.get("worst"),
+        compared=answer["compared"],
+        worst=answer.get("worst"),
     )
 
 

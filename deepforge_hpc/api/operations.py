@@ -196,7 +196,7 @@ def _documented(sources: Sources, uses: str) -> OperationDocumentation:
     code, faults = (None, sources.faults) if parsed is None else read_operation(parsed, name)
     if parsed is None or code is None or faults:
         raise InvalidInputError(faults or [Fault(f"{uses} cannot be read")])
-    text, told, example = _parts(ast.get_docstring(parsed.definitions[name]) or "")
+    text, descriptions, example = _parts(ast.get_docstring(parsed.definitions[name]) or "")
     references = [one for one in code.parameters if _is_reference(one)]
     module = origin.path.relative_to(origin.base).with_suffix("").as_posix().replace("/", ".")
     return OperationDocumentation(
@@ -206,16 +206,18 @@ def _documented(sources: Sources, uses: str) -> OperationDocumentation:
         place=f"{code.file}:{code.line}",
         text=text,
         example=example,
-        inputs=tuple(_value(one, told, is_port=True) for one in code.inputs),
-        attributes=tuple(_value(one, told) for one in code.parameters if one not in references),
-        references=tuple(_value(one, told, is_port=True) for one in references),
-        outputs=_outputs(code, told),
+        inputs=tuple(_value(one, descriptions, is_port=True) for one in code.inputs),
+        attributes=tuple(
+            _value(one, descriptions) for one in code.parameters if one not in references
+        ),
+        references=tuple(_value(one, descriptions, is_port=True) for one in references),
+        outputs=_outputs(code, descriptions),
     )
 
 
-def _outputs(code: OperationCode, told: dict[str, str]) -> tuple[DocumentedValue, ...]:
+def _outputs(code: OperationCode, descriptions: dict[str, str]) -> tuple[DocumentedValue, ...]:
     return tuple(
-        DocumentedValue(port.name, _kind(port), None, True, told.get(port.name, ""))
+        DocumentedValue(port.name, _kind(port), None, True, descriptions.get(port.name, ""))
         for port in code.outputs
     )
 
@@ -233,7 +235,9 @@ def _is_reference(parameter: Parameter) -> bool:
     return is_code or (parameter.required and parameter.type not in {"any", "json", "text"})
 
 
-def _value(parameter: Parameter, told: dict[str, str], *, is_port: bool = False) -> DocumentedValue:
+def _value(
+    parameter: Parameter, descriptions: dict[str, str], *, is_port: bool = False
+) -> DocumentedValue:
     from deepforge_hpc.pipeline.interface import NO_DEFAULT
 
     kind = parameter.constraint.words()
@@ -243,7 +247,7 @@ def _value(parameter: Parameter, told: dict[str, str], *, is_port: bool = False)
         kind = f"list of {member.type}" if takes_list and member else _kind(parameter)
     default = None if parameter.default is NO_DEFAULT else parameter.default
     return DocumentedValue(
-        parameter.name, kind, default, parameter.required, told.get(parameter.name, "")
+        parameter.name, kind, default, parameter.required, descriptions.get(parameter.name, "")
     )
 
 
@@ -252,11 +256,11 @@ def _parts(docstring: str) -> tuple[str, dict[str, str], str]:
     before, _, example = docstring.partition("\n>>> ")
     before, _, rest = before.partition("\nArgs:\n")
     block, _, after = rest.partition("\n\n")
-    told: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for line in block.splitlines():
         if found := _ARGUMENT.fullmatch(line):
-            told[found[1]] = found[2]
-        elif told:
-            told[next(reversed(told))] += f" {line.strip()}"
+            descriptions[found[1]] = found[2]
+        elif descriptions:
+            descriptions[next(reversed(descriptions))] += f" {line.strip()}"
     text = "\n\n".join(part.strip() for part in (before, after) if part.strip())
-    return text, told, f">>> {example}" if example else ""
+    return text, descriptions, f">>> {example}" if example else ""

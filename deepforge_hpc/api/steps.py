@@ -58,9 +58,9 @@ class Steps:
         if self._pipeline:
             file = os.path.relpath(self._project / self._pipeline, self._cwd)
             for verb in ("submit", "plan"):
-                told = pipeline_command(verb, self._pipeline)
+                command = pipeline_command(verb, self._pipeline)
                 here = pipeline_command(verb, file)
-                text = re.sub(rf"{re.escape(told)}(?![\w/-]|\.\w)", _as_it_is(here), text)
+                text = re.sub(rf"{re.escape(command)}(?![\w/-]|\.\w)", _as_it_is(here), text)
         return text
 
     @cached_property

@@ -207,12 +207,12 @@ def _look_back(
     done = {*reused.jobs, *(item.job.name for item in found)}
     options = (*request.options(), "--no-reuse")
     again = pipeline_command("submit", str(request.pipeline), options, "")
-    told = told_before(plan, earlier) if layout is not None else ()  # a dry run tells all
+    known = told_before(plan, earlier) if layout is not None else ()  # a dry run tells all
     installed, ledger = Installed(path_of_jobs(loaded.site)), Ledger(loaded.project / LEDGER)
     notices = (
-        *rescue.told(found),
+        *rescue.notices(found),
         *changed_packages(plan, reused, ledger, installed, again),
-        *unseen_packages(plan, reused, again, told),
+        *unseen_packages(plan, reused, again, known),
     )
     return _Earlier(reasons(plan, loaded.operations, earlier, done), notices)
 

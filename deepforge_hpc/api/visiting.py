@@ -87,8 +87,8 @@ def _run(
         failures += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
     finally:
         try:  # by the name too: an id alone may be another job's by now
-            told = scheduler.query("", list(waiting)) if waiting else {}
-            own = [native_id for native_id, job in told.items() if job.name.endswith(_mark(folder))]
+            seen = scheduler.query("", list(waiting)) if waiting else {}
+            own = [native_id for native_id, job in seen.items() if job.name.endswith(_mark(folder))]
             scheduler.cancel(str(folder), own)
         except SchedulerError as error:
             failures.append(f"{' '.join(waiting)} could not be cancelled: {error.message}")

@@ -78,8 +78,8 @@ def ranks() -> Rank:
         gpus=_gpus(environ.get("DFH_GPUS", "")),
     )
     for name in _SIZES:
-        if (told := _number(environ, name)) is not None:
-            found.agree(told, f"the launcher ({name})")
+        if (given := _number(environ, name)) is not None:
+            found.agree(given, f"the launcher ({name})")
     return found
 
 

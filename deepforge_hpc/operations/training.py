@@ -42,7 +42,7 @@ def train(
     wanted = goals(settings, output_names(model))
     batches, watched = batches_of(settings, model, dataset, validation, transport)
     _check_steps(settings, len(batches))
-    told = callbacks(settings, wanted, validates=watched is not None)
+    chosen = callbacks(settings, wanted, validates=watched is not None)
     is_first = transport.rank == 0
     records = [RecordInside(settings.record, batches, is_first=is_first)] if settings.record else []
     rate, report["learning_rate"] = learning_rate(settings, len(batches))
@@ -61,7 +61,7 @@ def train(
         epochs=settings.epochs,
         transport=transport,
         validation=watched,
-        callbacks=[*told, *records],
+        callbacks=[*chosen, *records],
         checkpoint_s=settings.checkpoint_s,
         logged=True,
     )

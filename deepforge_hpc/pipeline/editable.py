@@ -18,9 +18,9 @@ _FINDER = re.compile(r"^MAPPING\b[^=]*=\s*(\{.*\})", re.MULTILINE)
 def edited_root(info: Path) -> Path | None:
     """Return the project of a package that is installed to be edited, by its metadata."""
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        told = json.loads((info / "direct_url.json").read_bytes())
-        if told.get("dir_info", {}).get("editable"):
-            return Path(unquote(urlsplit(told["url"]).path))
+        origin = json.loads((info / "direct_url.json").read_bytes())
+        if origin.get("dir_info", {}).get("editable"):
+            return Path(unquote(urlsplit(origin["url"]).path))
     return None
 
 

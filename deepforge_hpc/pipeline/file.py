@@ -155,7 +155,7 @@ _ABOVE = {
 }
 RESOURCES = Object(ResourcesSpec, instead={**_KEYS, **_OTHERS, **_ABOVE})
 _OF_RESOURCES = {
-    **{name: f"under resources: {told}" for name, told in _KEYS.items()},
+    **{name: f"under resources: {place}" for name, place in _KEYS.items()},
     **_OTHERS,
     **dict.fromkeys(RESOURCES.fields, "it is a key of resources: of an operation"),
 }

@@ -360,8 +360,8 @@ def _digest(source: Path) -> str:
     stats = {path: path.stat() for path in files}
     base = source.parent
     if len(files) > _MAX_FILES or sum(item.st_size for item in stats.values()) > _SMALL_BYTES:
-        told = {str(p.relative_to(base)): [s.st_size, s.st_mtime_ns] for p, s in stats.items()}
-        return digest(canonical_json(told))
+        stamps = {str(p.relative_to(base)): [s.st_size, s.st_mtime_ns] for p, s in stats.items()}
+        return digest(canonical_json(stamps))
     return digest(canonical_json({str(p.relative_to(base)): digest_file(p) for p in files}))
 
 

@@ -83,13 +83,15 @@ class Requirements:
             info = self.found[package][0]
             header = _text(info / "METADATA") or _text(info / "PKG-INFO")
             lines = header.partition("\n\n")[0].split("\n")
-            told = [line.partition(":")[2] for line in lines if line.startswith("Requires-Dist:")]
-            self._needs[package] = list(_parsed(told or _old(_text(info / "requires.txt"))))
+            required = [
+                line.partition(":")[2] for line in lines if line.startswith("Requires-Dist:")
+            ]
+            self._needs[package] = list(_parsed(required or _old(_text(info / "requires.txt"))))
         return self._needs[package]
 
 
-def _parsed(told: Iterable[str]) -> Iterator[tuple[Wanted, frozenset[str]]]:
-    for line in told:
+def _parsed(required: Iterable[str]) -> Iterator[tuple[Wanted, frozenset[str]]]:
+    for line in required:
         if match := _NEED.match(line.strip()):
             extras = frozenset(normalized(one.strip()) for one in (match[2] or "").split(","))
             wanted = frozenset(map(normalized, _EXTRA.findall(match[3])))

@@ -39,7 +39,7 @@ def planted(
     have been read: what lay there only at that moment is told too. `asked`: with their links, of
     which each says what the project is, and is held against the folder that it lies in.
     """
-    told: set[Path] = set()
+    reported: set[Path] = set()
     is_open = functools.cache(lambda folder: bool(folder.stat().st_mode & stat.S_IWOTH))
     for file, data in files.items():
         inside = [path for path in (file, *file.parents) if root in path.parents]
@@ -48,12 +48,12 @@ def planted(
         what = f"belongs to {owner_name(other)}" if other else "changed while it was read"
         if other is None and file in laid and not _is_as_read(file, data, root, trusted):
             other = file
-        if other is not None and other not in told:
-            told.add(other)
+        if other is not None and other not in reported:
+            reported.add(other)
             yield _fault(what, other)
     for path in dict.fromkeys(step for file in asked for step in on_the_way(file, root)):
         start = root if path.is_relative_to(root) else path.parent
-        if path in told or not os.path.islink(path) or not is_open(path.parent):  # noqa: PTH114 - Path raises if too long
+        if path in reported or not os.path.islink(path) or not is_open(path.parent):  # noqa: PTH114 - Path raises if too long
             continue
         if not is_trusted(path, start, trusted):
             yield _fault(f"belongs to {owner_name(path)}", path)

@@ -23,16 +23,16 @@ _MOST = 20
 def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     """Return the warnings of a plan, without what earlier executions on its site warned of."""
     unsaid = {one for one in plan.warnings if one.kind in _KINDS}
-    told: dict[Notice, str] = {}
+    known: dict[Notice, str] = {}
     for name, warnings in _on(plan.site, layout, plan.pipeline) if unsaid else ():
-        told = {**dict.fromkeys(unsaid.intersection(warnings), name), **told}
-        if len(told) == len(unsaid):
+        known = {**dict.fromkeys(unsaid.intersection(warnings), name), **known}
+        if len(known) == len(unsaid):
             break
-    rest = tuple(one for one in plan.warnings if one not in told)
-    if not told:
+    rest = tuple(one for one in plan.warnings if one not in known)
+    if not known:
         return rest
-    text = f"{len(told)} warning(s) of what the file of site {plan.site} leaves open are those of "
-    text += max(told.values(), key=project.number_of)
+    text = f"{len(known)} warning(s) of what the file of site {plan.site} leaves open are those of "
+    text += max(known.values(), key=project.number_of)
     info = read_info(layout)
     step = pipeline_command("plan", info.pipeline_file, info.options, info.site)
     return (*rest, Notice(KIND, text, next=step, level="info"))

@@ -48,7 +48,7 @@ def changed_packages(
 
 
 def unseen_packages(
-    plan: Plan, reused: Reused, again: str, told: Collection[str] = ()
+    plan: Plan, reused: Reused, again: str, known: Collection[str] = ()
 ) -> tuple[Notice, ...]:
     """Return what there is to say of results whose software cannot be looked at from here.
 
@@ -56,7 +56,7 @@ def unseen_packages(
     """
     units = {name for name, _ in reused.units}.union(reused.jobs)
     whats = {
-        job.name: [one for one in _unseen(job) if one not in told]
+        job.name: [one for one in _unseen(job) if one not in known]
         for job in plan.jobs
         if job.name in units
     }

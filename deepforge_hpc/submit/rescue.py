@@ -102,8 +102,8 @@ class Kept(NamedTuple):
         if path := stranger(self.folder, self.found):
             raise UsageError(_STRANGE.format(path), _anew(self.folder))
         before = LocalStorage(self.folder)
-        for path, told in self.found.unread.items():
-            if stamp(before, path) != told:
+        for path, stamped in self.found.unread.items():
+            if stamp(before, path) != stamped:
                 message = f"{self.folder / path} was changed since {self.found.maker} saved it"
                 raise UsageError(message, _anew(self.folder))
         for name in TAKEN_ALONG:
@@ -114,7 +114,7 @@ class Kept(NamedTuple):
         publish_json(target.rescue / RESCUE_INDEX, encode(self.found._replace(unread=unread)))
 
 
-def told(found: Iterable[Kept]) -> Iterator[Notice]:
+def notices(found: Iterable[Kept]) -> Iterator[Notice]:
     """Yield what is to be said of all that is taken up: of an array that of its tasks at once."""
     units: dict[tuple[str, str], list[Kept]] = {}
     for item in found:

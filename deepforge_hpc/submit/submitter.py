@@ -251,8 +251,8 @@ def _latest(files: Files, layout: ExecutionLayout) -> int:
 
     A file system may have lost lines of the journal, and a number that was used has a log.
     """
-    told = [layout.logged()]
-    told += [attempt.number for attempt in files.journal.attempts]
+    numbers = [layout.logged()]
+    numbers += [attempt.number for attempt in files.journal.attempts]
     for unit in files.units.values():
-        told += [found.attempt for found in (unit.said, unit.found.marker) if found]
-    return max(number for number in told if number < _MOST)
+        numbers += [found.attempt for found in (unit.said, unit.found.marker) if found]
+    return max(number for number in numbers if number < _MOST)

@@ -214,14 +214,14 @@ class _JobChange:
             elif had[name] != has[name]:
                 yield f"its input {name} is {'gone' if had[name] else 'new'}"
         before = {item.port: item for item in self.before.inputs}
-        told: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         compare = _InputChange(self)
         for item in self.job.inputs:
             if item.port in before and (text := compare.change(before[item.port], item)):
-                told[_argument(item)] += 1
-                if told[_argument(item)] <= _MAX_MEMBERS:
+                counts[_argument(item)] += 1
+                if counts[_argument(item)] <= _MAX_MEMBERS:
                     yield text
-        for name, number in told.items():
+        for name, number in counts.items():
             if number > _MAX_MEMBERS:
                 yield f"{number - _MAX_MEMBERS} more of its input {name}"
 

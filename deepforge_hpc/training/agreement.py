@@ -64,9 +64,9 @@ def check_agreement(
     mine = {"the network": network, "epochs": epochs, **batches.describe()}
     if validation is not None:
         mine |= {f"validation {name}": value for name, value in validation.describe().items()}
-    told = transport.gather(mine)
-    for name in dict.fromkeys(name for item in told for name in item):
-        values = [item.get(name) for item in told]
+    gathered = transport.gather(mine)
+    for name in dict.fromkeys(name for item in gathered for name in item):
+        values = [item.get(name) for item in gathered]
         if any(value != values[0] for value in values):
             said = ", ".join(f"rank {rank} has {value}" for rank, value in enumerate(values[:8]))
             raise TrainingError(

@@ -66,8 +66,10 @@ class EpochParts:
         found["memory/peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         found |= self._gpu.record()
         self._begin()
-        told = self._transport.gather(found)
-        return {name: _together(name, [one[name] for one in told if name in one]) for name in found}
+        gathered = self._transport.gather(found)
+        return {
+            name: _together(name, [one[name] for one in gathered if name in one]) for name in found
+        }
 
 
 def _together(name: str, values: list[float]) -> float:

@@ -308,20 +308,20 @@ class _Run:
         """End an epoch on all ranks: statistics, numbers of training and of validation."""
         with self.clock.of("compute"):  # which waits for the last steps on a device
             self.state.average_statistics()
-            told = self.sums.together(self.transport)
+            metrics = self.sums.together(self.transport)
         self.sums = self.nothing()
         if self.validation is not None:
             with self.clock.of("validation"):
                 found = self.validated(self.validation)
-            told |= {f"val_{name}": one for name, one in found.items()}
-        told = self.transport.gather(told)[0]  # to the last bit, for what is decided by it
-        for name, value in told.items():
+            metrics |= {f"val_{name}": one for name, one in found.items()}
+        metrics = self.transport.gather(metrics)[0]  # to the last bit, for what is decided by it
+        for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
         spent = self.clock.record()
         if self.transport.rank == 0:
-            log(step=epoch + 1, **told, **spent)
-        self.rate.after_epoch(told.get("val_loss", told["loss"]))
-        self.best.see(epoch, told)
+            log(step=epoch + 1, **metrics, **spent)
+        self.rate.after_epoch(metrics.get("val_loss", metrics["loss"]))
+        self.best.see(epoch, metrics)
         self.at = Position(epoch + 1, 0, self.at.total)
 
     def validated(self, batches: RankBatches) -> dict[str, float]:
@@ -359,8 +359,8 @@ class _Run:
             sums = self.sums.values
         numbers = [*sums, *(one[-1] for one in self.history.values())]
         signals = [self.stop.signal == one for one in (signal.SIGUSR1, signal.SIGTERM)]
-        told = [*signals, not all(map(math.isfinite, numbers)), first and due, first * gap]
-        warned, ended, lost, due_now, gap = self.transport.sum(np.array(told, np.float64))
+        votes = [*signals, not all(map(math.isfinite, numbers)), first and due, first * gap]
+        warned, ended, lost, due_now, gap = self.transport.sum(np.array(votes, np.float64))
         self.gap, self.agreed_at, self.since = int(gap), now, 0
         if lost:
             raise self.diverged()

@@ -193,8 +193,8 @@ class Save(keras.callbacks.Callback):
         bad = [name for name in _LOSSES if not math.isfinite(float((logs or {}).get(name, 0.0)))]
         first = self.state.transport.rank == 0
         wanted = self._wanted or self.model.stop_training
-        told = [*self._asked(), bool(bad), wanted, first and due, first and gap]
-        warned, ended, lost, over, due, self._gap = self._together(np.array(told, np.float64))
+        votes = [*self._asked(), bool(bad), wanted, first and due, first and gap]
+        warned, ended, lost, over, due, self._gap = self._together(np.array(votes, np.float64))
         self._agreed_at, self._since, self._wanted = now, 0, False
         if lost:
             raise self._diverged(position, "val_loss" if bad == ["val_loss"] else "loss")
@@ -218,9 +218,9 @@ class Save(keras.callbacks.Callback):
     def _asked(self) -> list[bool]:
         return [self.stop.signal == number for number in (signal.SIGUSR1, signal.SIGTERM)]
 
-    def _together(self, told: Any) -> tuple[bool, bool, bool, bool, bool, int]:
+    def _together(self, votes: Any) -> tuple[bool, bool, bool, bool, bool, int]:
         transport = self.state.transport
-        *asked, gap = told if transport.size == 1 else transport.sum(told)
+        *asked, gap = votes if transport.size == 1 else transport.sum(votes)
         warned, ended, lost, over, due = map(bool, asked)
         return warned, ended, lost, over, due, int(gap)
 

@@ -35,11 +35,11 @@ class Best:
         if self._stopping is not None:
             self._stopping.check(logged)
 
-    def see(self, epoch: int, told: Mapping[str, float]) -> None:
+    def see(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Look at an epoch's numbers."""
         if self._stopping is None:
             return
-        is_best = self._stopping.is_best(epoch, told[self._stopping.monitor])
+        is_best = self._stopping.is_best(epoch, metrics[self._stopping.monitor])
         if self._stopping.restore_best_weights and (is_best or not self._weights):
             module = self._state.module
             self._weights = {name: array_of(one) for name, one in module.state_dict().items()}

@@ -115,8 +115,8 @@ def save(
     except shards.CheckpointException as fault:  # raised on all ranks
         raise TrainingError(f"the checkpoint cannot be written: {fault}") from fault
     mine = [*made.glob(f"__{transport.rank}_*"), *([made / _METADATA] * (transport.rank == 0))]
-    told = transport.gather({path.name: noted(path) for path in mine})
-    files = {name: said for one in told for name, said in one.items()}
+    gathered = transport.gather({path.name: noted(path) for path in mine})
+    files = {name: said for one in gathered for name, said in one.items()}
     return on_first(transport, lambda: kept.publish_shards(at, state, files))
 
 

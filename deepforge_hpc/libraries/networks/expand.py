@@ -106,7 +106,7 @@ class Expander:
             shape = [self._size(frame, size, path) for size in item.shape]
             sized = replace(item, batch=self._size(frame, item.batch, path))
             words = self.units.dialect.input_options.items()
-            said = {theirs: getattr(sized, ours) for ours, theirs in words}
+            said = {theirs: getattr(sized, own) for own, theirs in words}
             yield GraphInput(
                 name=name,
                 shape=tuple(shape),
@@ -155,7 +155,7 @@ class Expander:
             return self.once(step, line, frame, sources)
         name, place = f"{frame.prefix}{line}", frame.unit.place(step.path)
         found: Source = None
-        turn, told = 0, len(frame.unit.reader.faults)
+        turn, faults_before = 0, len(frame.unit.reader.faults)
         for turn, values in enumerate(
             frame.parameters.repetitions(step, frame.values, MAX_STEPS), 1
         ):
@@ -165,7 +165,7 @@ class Expander:
                 found = made
                 first = inner.one(made, step.kind, step.path)
                 sources = (*((first,) if first else ()), *sources[1:])
-        if not turn and len(frame.unit.reader.faults) > told:
+        if not turn and len(frame.unit.reader.faults) > faults_before:
             return Tensor.lost(line)
         return found if turn or not sources else sources[0]
 

@@ -54,7 +54,7 @@ class LayerMaker:
         sources: tuple[Tensor, ...],
     ) -> None:
         """Add one layer."""
-        told = len(frame.unit.reader.faults)
+        before = len(frame.unit.reader.faults)
         self.claim(name, step, frame)
         if len(sources) > 1 and one.takes == "one":
             frame.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
@@ -63,7 +63,7 @@ class LayerMaker:
             found[key] = self.read(one, key, value, frame, (*step.path, key))
         one.check_required(found, step.path, frame.unit.reader)
         keywords = self.keywords(step, one.call, frame)
-        has_fault = len(frame.unit.reader.faults) > told
+        has_fault = len(frame.unit.reader.faults) > before
         frame.network.add(
             LayerCall(
                 name=name,

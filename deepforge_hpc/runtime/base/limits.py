@@ -85,14 +85,14 @@ def _limit(error: BaseException) -> str:
 
     from .text import size
 
-    def told(number: int, what: str) -> str:
+    def sentence(number: int, what: str) -> str:
         most = resource.getrlimit(number)[0]
         return "" if most == resource.RLIM_INFINITY else what.format(size(most))
 
     if is_no_memory(error):
-        return told(resource.RLIMIT_AS, "A process may have {} of memory here (ulimit -v).") or (
-            told(resource.RLIMIT_DATA, "A process may have {} of data here (ulimit -d).")
-        )
+        return sentence(
+            resource.RLIMIT_AS, "A process may have {} of memory here (ulimit -v)."
+        ) or (sentence(resource.RLIMIT_DATA, "A process may have {} of data here (ulimit -d)."))
     if errno_of(error) == errno.EFBIG:
-        return told(resource.RLIMIT_FSIZE, "A file may have {} here (ulimit -f).")
+        return sentence(resource.RLIMIT_FSIZE, "A file may have {} here (ulimit -f).")
     return ""

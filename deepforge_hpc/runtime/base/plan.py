@@ -383,9 +383,9 @@ def parse_plan(content: bytes | str, *, job: str = "") -> Plan:
     data = object_of(content)
     if job not in {"", FINAL_JOB}:
         data["jobs"] = _needed(data.get("jobs"), job)
-    if type(told := data.get("warnings")) is list:  # those of earlier versions are sentences
+    if type(listed := data.get("warnings")) is list:  # those of earlier versions are sentences
         data["warnings"] = [
-            Notice("earlier_plan", w).to_dict() if type(w) is str else w for w in told
+            Notice("earlier_plan", w).to_dict() if type(w) is str else w for w in listed
         ]
     return decode(Plan, data)
 

@@ -37,9 +37,9 @@ def diagnose(
     if (own := cause(errors)) is not None:
         for line in story(errors, context.job.launch.world_size):
             tell(f"dfh: {line}")
-        told = _by_launcher(context, kills_before) if is_victim(own) else None
-        if told is not None:
-            return told  # it has seen which rank was killed; that one could not say so
+        seen = _by_launcher(context, kills_before) if is_victim(own) else None
+        if seen is not None:
+            return seen  # it has seen which rank was killed; that one could not say so
         if own.killed.signal:
             found = _killed(context, own.killed, kills_before)
             own = own._replace(
@@ -49,8 +49,8 @@ def diagnose(
                 lacks=found.lacks,
             )
         return _raised(context, own)
-    if told := _by_launcher(context, kills_before):
-        return told
+    if seen := _by_launcher(context, kills_before):
+        return seen
     return _by_exit_code(context, ended.code, errors, kills_before)
 
 

@@ -162,8 +162,8 @@ def take_up(
     folder, found = Path(taken.folder), taken.rescue
     place = LocalStorage(folder)
     for path, sha256 in found.sha256.items():
-        told: object = sha256 or found.unread.get(path)
-        if told != (place.digest(path) if sha256 else stamp(place, path)):
+        expected: object = sha256 or found.unread.get(path)
+        if expected != (place.digest(path) if sha256 else stamp(place, path)):
             raise _unreadable(spec, taken, path, "it was changed since it was written")
     for item in found.saved.values():
         LocalStorage(outputs).link(folder / OUTPUTS / item.path, item.path)

@@ -75,9 +75,9 @@ def query(ids: set[str]) -> QueryResult:
         return ended._replace(jobs=ended.jobs or None, has_accounting=False)
     if ended.jobs is None:
         return ended._replace(jobs=queued, has_accounting=False)
-    told = [(key, job) for key, job in ended.jobs.items() if key not in alive]
-    past = {key: job for key, job in told if job.state.is_final}
-    gone = {key: _lost(job) for key, job in told if key not in past and key not in queued}
+    accounted = [(key, job) for key, job in ended.jobs.items() if key not in alive]
+    past = {key: job for key, job in accounted if job.state.is_final}
+    gone = {key: _lost(job) for key, job in accounted if key not in past and key not in queued}
     return ended._replace(jobs={**queued, **past, **gone})
 
 
@@ -163,8 +163,8 @@ def _environ() -> dict[str, str]:
 
     slurmd sets SLURM_CONF to that of its own cluster.
     """
-    told = ("SLURM_", "SQUEUE_", "SACCT_", "SCONTROL_")
-    return {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(told)}
+    prefixes = ("SLURM_", "SQUEUE_", "SACCT_", "SCONTROL_")
+    return {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(prefixes)}
 
 
 def parse_sacct(text: str) -> list[AccountingRow]:

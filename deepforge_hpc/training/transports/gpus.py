@@ -67,9 +67,9 @@ def refuse_shared_gpus(transport: Transport, rank: Rank) -> None:
     Nobody is told so: a scheduler that gave a job fewer GPUs shows each rank those that there are.
     """
     gpu: Any = own_gpu(rank) if rank.gpus else None
-    told = transport.gather((socket.gethostname(), gpu.identity if gpu else ""))
+    gathered = transport.gather((socket.gethostname(), gpu.identity if gpu else ""))
     first: dict[tuple[str, str], int] = {}
-    for number, place in enumerate(told):
+    for number, place in enumerate(gathered):
         other = first.setdefault(place, number)
         if place[1] and other != number:
             raise TrainingError(

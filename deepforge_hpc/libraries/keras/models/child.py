@@ -49,11 +49,11 @@ def limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
 
 def main() -> None:
     """Answer one question."""
-    told = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what frameworks print is no answer
     try:
-        found = _answer(told)
+        found = _answer(request)
     except Refused as error:
         found = {"error": {"why": error.why, "text": str(error)}}
     except Exception as error:  # noqa: BLE001 - Keras and layers raise anything
@@ -64,21 +64,21 @@ def main() -> None:
     os._exit(0)  # threads of a framework shall not hold the answer up
 
 
-def _answer(told: dict[str, Any]) -> dict[str, Any]:
-    limit(told["memory_mib"], told["cpu_s"], told["file_mib"])
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    limit(request["memory_mib"], request["cpu_s"], request["file_mib"])
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
     _require("keras", "no keras")
-    if told["backend"]:
-        os.environ["KERAS_BACKEND"] = told["backend"]
+    if request["backend"]:
+        os.environ["KERAS_BACKEND"] = request["backend"]
     elif "KERAS_BACKEND" not in os.environ:
         at_hand = (b for b in ("tensorflow", "jax", "torch") if importlib.util.find_spec(b))
         os.environ["KERAS_BACKEND"] = next(at_hand, "tensorflow")
     _require(os.environ["KERAS_BACKEND"], "no backend")
     import keras
 
-    if told["folder"]:  # a trusted model's own code
-        sys.path.insert(0, told["folder"])
-    model = keras.saving.load_model(told["path"], compile=False, safe_mode=not told["folder"])
+    if request["folder"]:  # a trusted model's own code
+        sys.path.insert(0, request["folder"])
+    model = keras.saving.load_model(request["path"], compile=False, safe_mode=not request["folder"])
     head = {
         "name": model.name,
         "keras": str(keras.__version__),
@@ -86,7 +86,7 @@ def _answer(told: dict[str, Any]) -> dict[str, Any]:
         "parameters": int(model.count_params()),
     }
     tasks = {"inspect": inspect, "safetensors": to_safetensors, "onnx": to_onnx}
-    return head | tasks[told["task"]](model, told)
+    return head | tasks[request["task"]](model, request)
 
 
 def _require(package: str, why: str) -> None:
@@ -94,8 +94,8 @@ def _require(package: str, why: str) -> None:
         raise Refused(why, package)
 
 
-def _inside(told: dict[str, Any]) -> Any:
-    spec = importlib.util.spec_from_file_location("inside", told["inside"])
+def _inside(request: dict[str, Any]) -> Any:
+    spec = importlib.util.spec_from_file_location("inside", request["inside"])
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -106,19 +106,19 @@ def _inside(told: dict[str, Any]) -> Any:
 # -- looking into it
 
 
-def inspect(model: Any, told: dict[str, Any]) -> dict[str, Any]:
+def inspect(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Return layers with their weights, and with inputs what is dead, and what outputs look at."""
-    inside = _inside(told)
+    inside = _inside(request)
     rows = {path: _layer(layer) for path, layer in list(inside.layers(model))[:_LISTED]}
-    if not told["inputs"]:
+    if not request["inputs"]:
         return {"layers": _listed(rows), "examples": 0, "saliency": []}
-    inputs, count = _inputs(model, told["inputs"], told["examples"])
+    inputs, count = _inputs(model, request["inputs"], request["examples"])
     for path, layer, value in inside.layer_outputs(model, inputs):
         if path in rows:
             rows[path] |= _activity(layer, value)
     few = [one[:_SHOWN] for one in inputs] if isinstance(inputs, list) else inputs[:_SHOWN]
     try:
-        grads, units = inside.saliency(model, few, told["unit"])
+        grads, units = inside.saliency(model, few, request["unit"])
     except inside.NoUnitError as error:
         raise Refused("unit", str(error)) from error
     names = [one.name for one in model.inputs]
@@ -196,12 +196,14 @@ def _inputs(model: Any, path: str, most: int) -> tuple[Any, int]:
         raise Refused("inputs", f"it has no {', '.join(missing)}; the model's inputs: {names}")
     values = [np.asarray(given[name][:most], "float32") for name in names]
     for name, value, wanted in zip(names, values, model.inputs, strict=True):
-        told = tuple(wanted.shape[1:])
-        fits = value.ndim == len(told) + 1 and all(
-            size in {None, mine} for size, mine in zip(told, value.shape[1:], strict=True)
+        declared = tuple(wanted.shape[1:])
+        fits = value.ndim == len(declared) + 1 and all(
+            size in {None, mine} for size, mine in zip(declared, value.shape[1:], strict=True)
         )
         if not fits:
-            raise Refused("inputs", f"{name} wants examples of {told}, and has {value.shape[1:]}")
+            raise Refused(
+                "inputs", f"{name} wants examples of {declared}, and has {value.shape[1:]}"
+            )
     if not len(values[0]) or len({len(value) for value in values}) > 1:
         raise Refused("inputs", "it needs examples, as many for each input")
     return (values if len(values) > 1 else values[0]), len(values[0])
@@ -241,13 +243,13 @@ def _map(gradient: Any) -> dict[str, Any]:
 # -- other forms
 
 
-def to_safetensors(model: Any, told: dict[str, Any]) -> dict[str, Any]:
+def to_safetensors(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Write all weights by their paths, and compare what lies there with them, bit by bit.
 
     The format: 8 bytes, the length of a header; the header in JSON; the numbers, little-endian
     (github.com/huggingface/safetensors).
     """
-    arrays = dict(_named(model, _inside(told)))
+    arrays = dict(_named(model, _inside(request)))
     header: dict[str, Any] = {"__metadata__": {"format": "keras", "model": model.name}}
     end = 0
     for name, (kind, array) in arrays.items():
@@ -255,13 +257,13 @@ def to_safetensors(model: Any, told: dict[str, Any]) -> dict[str, Any]:
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with open(told["out"], "wb") as file:  # noqa: PTH123
+    with open(request["out"], "wb") as file:  # noqa: PTH123
         file.write(len(text).to_bytes(8, "little") + text)
         for _, array in arrays.values():
             file.write(array.tobytes())
         file.flush()
         os.fsync(file.fileno())
-    _compare_bytes(told["out"], len(text), arrays)
+    _compare_bytes(request["out"], len(text), arrays)
     return {"tensors": len(arrays), "compared": "bit by bit with the weights that Keras has"}
 
 
@@ -306,7 +308,7 @@ def _compare_bytes(path: str, header: int, arrays: dict[str, tuple[str, Any]]) -
             raise Refused("differs", "there is more in the file than the weights")
 
 
-def to_onnx(model: Any, told: dict[str, Any]) -> dict[str, Any]:
+def to_onnx(model: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Write a network for ONNX, run it there, and compare its outputs with Keras' own."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _require(package, "no onnx")
@@ -316,8 +318,8 @@ def to_onnx(model: Any, told: dict[str, Any]) -> dict[str, Any]:
 
     rng, worst = np.random.default_rng(0), 0.0
     _call(model, [_example(one, 1, rng) for one in model.inputs])  # else Keras does not export it
-    model.export(told["out"], format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(told["out"], providers=["CPUExecutionProvider"])
+    model.export(request["out"], format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(request["out"], providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     for count in (1, 3):  # another batch than it was traced with
         given = [_example(one, count, rng) for one in model.inputs]
@@ -328,8 +330,8 @@ def to_onnx(model: Any, told: dict[str, Any]) -> dict[str, Any]:
             if own.shape != theirs.shape or not np.isfinite(theirs).all():
                 raise Refused("differs", f"ONNX gives {theirs.shape}, and Keras {own.shape}")
             worst = max(worst, float((np.abs(own - theirs) / (1 + np.abs(own))).max(initial=0)))
-    if worst > told["bound"]:
-        raise Refused("differs", f"the outputs differ by {worst:.2g}, more than {told['bound']:g}")
+    if worst > (bound := request["bound"]):
+        raise Refused("differs", f"the outputs differ by {worst:.2g}, more than {bound:g}")
     return {"worst": worst, "compared": "outputs for 4 random examples with Keras' own"}
 
 

@@ -53,7 +53,7 @@ def ask(path: Path, task: ModelTask) -> dict[str, Any]:
     Python that has not what it takes.
     """
     unpacked_mib = check_model(path, trusted=task.trusted) >> 20
-    told = {
+    request = {
         **asdict(task),
         "path": str(path.resolve()),
         "inside": str(_INSIDE),
@@ -63,14 +63,14 @@ def ask(path: Path, task: ModelTask) -> dict[str, Any]:
         "file_mib": 64 + 4 * unpacked_mib,
     }
     with tempfile.TemporaryDirectory(prefix="dfh-model-", ignore_cleanup_errors=True) as scratch:
-        found, last = _talk(task.python, told, scratch)
+        found, last = _talk(task.python, request, scratch)
     error = found.get("error")
     if error is None and found:
         return found
     raise _refused(path, task, error or {"why": "end", "text": last})
 
 
-def _talk(python: str, told: dict[str, Any], scratch: str) -> tuple[dict[str, Any], str]:
+def _talk(python: str, request: dict[str, Any], scratch: str) -> tuple[dict[str, Any], str]:
     """Return the child's answer, empty if there is none, and the last line that it wrote."""
     output, errors = Path(scratch, "answer"), Path(scratch, "stderr")
     with output.open("wb") as out, errors.open("wb") as err:
@@ -88,7 +88,7 @@ def _talk(python: str, told: dict[str, Any], scratch: str) -> tuple[dict[str, An
             hint = "Name an interpreter that has Keras."
             raise UsageError(f"--python {python}: {error.strerror}", hint) from error
         try:
-            process.communicate(json.dumps(told).encode() + b"\n", timeout=_LIMIT_S)
+            process.communicate(json.dumps(request).encode() + b"\n", timeout=_LIMIT_S)
         except subprocess.TimeoutExpired:
             return {}, f"it did not end within {_LIMIT_S} s"
         finally:

@@ -40,7 +40,7 @@ _DEEPEST = 60_000
 _NAMES_BACKEND = re.compile(r"\b(?:tensorflow|jax|torch|pytorch)\b", re.IGNORECASE)
 
 
-def start(told: dict[str, Any]) -> dict[str, Any]:
+def start(request: dict[str, Any]) -> dict[str, Any]:
     """Import Keras and return what is to be known of it."""
     os.environ.update(
         TF_CPP_MIN_LOG_LEVEL="3",
@@ -49,7 +49,7 @@ def start(told: dict[str, Any]) -> dict[str, Any]:
         TF_ENABLE_ONEDNN_OPTS="0",
         OMP_NUM_THREADS="1",
     )
-    wanted = told["backend"] or _configured()
+    wanted = request["backend"] or _configured()
     names = filter(None, (wanted, *_BACKENDS))  # the wanted one, else another
     backend = next((name for name in names if importlib.util.find_spec(name)), "")
     if importlib.util.find_spec("keras") is None:
@@ -220,8 +220,8 @@ class TrialBuild:
 
         Equal layers on equal shapes once.
         """
-        told = [item["code"], item["words"], shapes, item["keywords"], item["sources"][1:]]
-        if "model" in item or (known := json.dumps(told)) in self.traced:
+        signature = [item["code"], item["words"], shapes, item["keywords"], item["sources"][1:]]
+        if "model" in item or (known := json.dumps(signature)) in self.traced:
             return
         self._call(_body(layer), item, self._tensor)
         self.traced.add(known)
@@ -332,7 +332,7 @@ def _abstract() -> Any:
 
 
 def build_all(
-    networks: list[dict[str, Any]], write: Write, told: dict[str, Any], denied: list[str]
+    networks: list[dict[str, Any]], write: Write, request: dict[str, Any], denied: list[str]
 ) -> None:
     """Build networks and write what becomes of each layer."""
     import keras
@@ -341,8 +341,8 @@ def build_all(
     for index, network in enumerate(networks):
         keras.utils.clear_session()
         with _abstract() as scope:
-            job, last = told["job_backend"] or told["backend"], tuple(network.get("last", ()))
-            one = TrialBuild(job, denied, last, told.get("precision", ""), scope)
+            job, last = request["job_backend"] or request["backend"], tuple(network.get("last", ()))
+            one = TrialBuild(job, denied, last, request.get("precision", ""), scope)
             build(network, index, one, write)
         keras.config.set_dtype_policy(one.usual)
 

@@ -33,9 +33,9 @@ def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str
     """Return the name of a trial: of a network, a framework, and how it is asked."""
     script = digest(setting.judge.script().encode())
     how = [setting.backend, setting.job_backend, setting.precision]
-    told = [network, *how, software, script]
-    told += [_environment(setting.judge), setting.judge.settings()]
-    return digest(canonical_json(told)).removeprefix("sha256:")
+    identity = [network, *how, software, script]
+    identity += [_environment(setting.judge), setting.judge.settings()]
+    return digest(canonical_json(identity)).removeprefix("sha256:")
 
 
 def _environment(judge: Judge) -> dict[str, str]:

@@ -143,8 +143,8 @@ def converse(
     build_all: Callable[[list[dict[str, Any]], Write, dict[str, Any], list[str]], None],
 ) -> None:
     """Be the trial, whose stdout is where the outcome goes and whose stdin brings the work."""
-    told = json.loads(sys.stdin.readline())
-    limit(told["memory_mib"], told["cpu_s"], told["file_mib"])
+    request = json.loads(sys.stdin.readline())
+    limit(request["memory_mib"], request["cpu_s"], request["file_mib"])
     sys.path[:] = [folder for folder in sys.path if folder]
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what frameworks and layers print is no trial
@@ -154,13 +154,13 @@ def converse(
         answer.flush()
 
     # What frameworks keep for themselves goes to the temporary folder, which is removed.
-    runs_code = bool(told["folders"])
+    runs_code = bool(request["folders"])
     sealed = runs_code and seal(writable=(os.environ["TMPDIR"], os.devnull))
-    ready = start(told)
+    ready = start(request)
     write({**ready, "guard": ("kernel" if sealed else "limits") if runs_code else ""})
     if not ready["ready"]:
         return
     denied = contain(sealed=sealed) if runs_code else []
-    sys.path[:0] = told["folders"]
-    build_all(json.loads(sys.stdin.readline()), write, {**told, **ready}, denied)
+    sys.path[:0] = request["folders"]
+    build_all(json.loads(sys.stdin.readline()), write, {**request, **ready}, denied)
     write({"end": True})

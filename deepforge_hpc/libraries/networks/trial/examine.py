@@ -30,8 +30,8 @@ def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
         if isinstance(found, Tried):
             faults = tuple(one.fault for one in found.refused())
             outcome = {name: one for name, _, one in found.layers if one}
-            told = (*notices(found, loss), *map(notice, _labels(graph, outcome, use)))
-            return Examination(faults, told)
+            doubts = (*notices(found, loss), *map(notice, _labels(graph, outcome, use)))
+            return Examination(faults, doubts)
         why = why if found == NOT_ASKED else found
     known = map(notice, (*judge.of_loss(graph, {}, loss), *_labels(graph, {}, use)))
     return Examination(notices=(*known, not_tried(judge, why, source)))

@@ -130,7 +130,7 @@ class _Lines:
     ) -> None:
         self._process = process
         self._setting = setting
-        told = {
+        request = {
             name: getattr(setting, name)
             for name in (
                 "backend",
@@ -142,7 +142,7 @@ class _Lines:
                 "file_mib",
             )
         }
-        self._unsent = b"".join(json.dumps(part).encode() + b"\n" for part in (told, networks))
+        self._unsent = b"".join(json.dumps(part).encode() + b"\n" for part in (request, networks))
         self._buffer = b""
         self._taken = 0
 

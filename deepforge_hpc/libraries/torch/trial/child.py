@@ -34,7 +34,7 @@ from deepforge_hpc.libraries.networks.trial.contained import (
 )
 
 
-def start(told: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - it has one backend
+def start(request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - it has one backend
     """Import PyTorch and return what is to be known of it."""
     os.environ.update(CUDA_VISIBLE_DEVICES="", HIP_VISIBLE_DEVICES="", OMP_NUM_THREADS="1")
     if importlib.util.find_spec("torch") is None:
@@ -269,7 +269,7 @@ def _raised_in(error: Exception) -> str:
 def build_all(
     networks: list[dict[str, Any]],
     write: Write,
-    told: dict[str, Any],  # noqa: ARG001 - of backends
+    request: dict[str, Any],  # noqa: ARG001 - of backends
     denied: list[str],
 ) -> None:
     """Build networks and write what becomes of each layer."""
