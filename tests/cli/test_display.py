@@ -12,12 +12,12 @@ from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.outline import PlannedJob
 from deepforge_hpc.runtime.base.plan import (
     Job,
     JobKind,
     LaunchCommand,
     Plan,
-    PlannedJob,
     Resources,
 )
 from deepforge_hpc.runtime.base.states import State

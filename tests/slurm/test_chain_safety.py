@@ -570,14 +570,16 @@ def test_job_that_slurm_killed_for_its_memory_says_what_to_do(real_lab: Any) -> 
     poll(lambda: written(layout, "_final") == "succeeded")
     state = json.loads(layout.job("a").state.read_bytes())
     assert state["state"] == "failed"
-    assert "want of memory" in state["reason"]
+    assert state["reason"].startswith("It ran out of memory (the scheduler says FAILED")
+    assert "exceeded memory limit" in state["reason"], "Slurm's own words, from the log"
     assert "FAILED, exit code 0:9" in state["reason"]
     assert "mem_per_node" in state["hint"]
     assert "exceeded memory limit" in layout.log("a", 1).read_text()
     assert written(layout, "c") == "never_ran"
-    assert lab.status(layout).next.startswith("dfh logs lab-0001 a; edit; then dfh submit")
+    next_step = lab.status(layout).next
+    assert next_step.startswith("dfh logs lab-0001 a") and "a.resources.mem_per_node=" in next_step
     poll(layout.report.exists)  # the final job writes it last
-    assert "want of memory" in layout.report.read_text()
+    assert "It ran out of memory" in layout.report.read_text()
 
 
 @pytest.mark.parametrize("site", ["slurm-generic"])

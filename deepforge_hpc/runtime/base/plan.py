@@ -8,13 +8,12 @@ default that stands for what was so before: plans of earlier versions lack them.
 from enum import Enum
 from typing import Any, NamedTuple
 
-from .codec import ShapeError, decode, encode, object_of, parse
+from .codec import decode, encode, object_of
 from .execution import PLAN_SCHEMA
 from .notice import Notice
 
 FINAL_JOB = "_final"
 """Name of the job that closes an execution; no operation can have it."""
-_MAX_TASKS = 100_000
 
 
 class JobKind(str, Enum):
@@ -252,44 +251,17 @@ class Job(NamedTuple):
     @property
     def indices(self) -> tuple[int | None, ...]:
         """Return those of its tasks; (None,) of a job that is no array."""
-        return _indices(self.kind, self.tasks)
+        return indices_of(self.kind, self.tasks)
 
 
-class PlannedJob(NamedTuple):
-    """What is shown and judged of a job: those fields of `Job`, the rest of it is not read."""
-
-    name: str
-    operation: str = ""
-    kind: JobKind = JobKind.RUN
-    tasks: int = 1
-    after: tuple[str, ...] = ()
-    dependency: str = "afterok"
-    resources: Resources = Resources()
-    directives: tuple[tuple[str, str], ...] = ()
-    launch: LaunchCommand = LaunchCommand()
-    attributes: tuple[tuple[str, Any], ...] = ()
-    defaults: tuple[tuple[str, Any], ...] = ()
-    computed: tuple[tuple[str, str], ...] = ()
-    plan_key: str = ""
-
-    @property
-    def indices(self) -> tuple[int | None, ...]:
-        """Return those of its tasks; (None,) of a job that is no array."""
-        return _indices(self.kind, self.tasks)
-
-    @property
-    def is_guarded(self) -> bool:
-        """Tell whether it starts however those end that it waits for, and its guard decides."""
-        return self.dependency == "afterany"
-
-
-def _indices(kind: JobKind, tasks: int) -> tuple[int | None, ...]:
+def indices_of(kind: JobKind, tasks: int) -> tuple[int | None, ...]:
+    """Return those of the tasks of a job; (None,) of one that is no array."""
     return tuple(range(tasks)) if kind is JobKind.ARRAY else (None,)
 
 
-def _cluster(jobs: tuple[Job, ...] | tuple[PlannedJob, ...]) -> str:
-    found = jobs[-1].directives if jobs else ()
-    return next((value for key, value in found if key == "clusters"), "")
+def cluster_of(directives: tuple[tuple[str, str], ...]) -> str:
+    """Return the cluster that directives name; empty: the one that a shell reaches."""
+    return next((value for key, value in directives if key == "clusters"), "")
 
 
 class DeclaredOutput(NamedTuple):
@@ -333,7 +305,7 @@ class Plan(NamedTuple):
     @property
     def cluster(self) -> str:
         """Return the cluster that the site names; empty: the one that a shell reaches."""
-        return _cluster(self.jobs)
+        return cluster_of(self.jobs[-1].directives) if self.jobs else ""
 
     def job(self, name: str) -> Job:
         """Return the job of that name; KeyError if there is none."""
@@ -347,32 +319,6 @@ class Plan(NamedTuple):
         data: dict[str, Any] = encode(self._replace(origins=()))
         del data["origins"]
         return data
-
-
-class Outline(NamedTuple):
-    """What is shown and judged of a plan, of an earlier version too."""
-
-    pipeline: str = ""
-    site: str = ""
-    scheduler: str = ""
-    jobs: tuple[PlannedJob, ...] = ()
-    outputs: tuple[DeclaredOutput, ...] = ()
-    schema: str = PLAN_SCHEMA
-
-    @property
-    def cluster(self) -> str:
-        """Return the cluster that the site names; empty: the one that a shell reaches."""
-        return _cluster(self.jobs)
-
-
-def parse_outline(content: bytes) -> Outline:
-    """Return what is shown of the plan that a file holds; ShapeError if it cannot be."""
-    found = parse(Outline, content, is_open=True)
-    for at, job in enumerate(found.jobs):
-        if job.name in {"", ".", ".."} or "/" in job.name or not 0 < job.tasks <= _MAX_TASKS:
-            problem = f"{job.name!r} of {job.tasks} tasks is no job that has folders"
-            raise ShapeError(problem, f"jobs[{at}]")
-    return found
 
 
 def parse_plan(content: bytes | str, *, job: str = "") -> Plan:

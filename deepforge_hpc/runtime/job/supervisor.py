@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..base.context import Clock, Context, hostname, open_context, timestamp
+from ..base.context import Clock, Context, open_context
 from ..base.failure import (
     EXIT_INTERRUPTED,
     EXIT_NOT_AS_SUBMITTED,
@@ -25,9 +25,9 @@ from ..base.plan import JobKind
 from ..base.signals import SignalQueue
 from ..base.states import State
 from ..schedulers import Scheduler, load_scheduler
-from ..state import statefile
 from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
+from .state_writer import StateWriter
 
 if TYPE_CHECKING:
     from ..rank.messages import Saved, TakenUp
@@ -62,52 +62,6 @@ def run_job(
         return supervisor.run(code_sha256 or context.info.code_sha256)
 
 
-class StateFile:
-    """Writes the state of one attempt; by hand it writes nothing."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._started: str | None = None
-        self._first = ""
-
-    def write(self, state: State, **fields: Any) -> None:
-        """Publish a state; a final one is made durable. OSError if the folder cannot be written.
-
-        `fields`: reason, hint, error, exit_code, again.
-        """
-        context = self._context
-        if context.by_hand or (state.is_final and not state.is_success and self._is_closed()):
-            return
-        now = timestamp()
-        if state is State.RUNNING:
-            self._started = now
-            if context.attempt > 1 and (before := statefile.read(context.folder)):
-                self._first = before.first or before.started or ""
-        said = statefile.Said(
-            state=state,
-            attempt=context.attempt,
-            job=context.name,
-            task=context.task,
-            since=now,
-            started=self._started,
-            ended=now if state.is_final else None,
-            host=hostname(),
-            pid=os.getpid(),
-            native_id=context.native_id,
-            first=self._first,
-            **fields,
-        )
-        context.folder.root.mkdir(parents=True, exist_ok=True)
-        statefile.publish(context.folder, said, durable=state.is_final)
-
-    def _is_closed(self) -> bool:
-        """Tell whether somebody else, who knew the scheduler's word, has told the end."""
-        said = statefile.read(self._context.folder)
-        if said is None or said.attempt != self._context.attempt:
-            return False
-        return said.state.is_final and said.exit_code is None
-
-
 class Supervisor:
     """One attempt of one job."""
 
@@ -118,7 +72,7 @@ class Supervisor:
         self._scheduler = scheduler
         self._signals = signals
         self._clock = clock
-        self._state = StateFile(context)
+        self._state = StateWriter(context)
         self._inputs: list[StagedInput] = []
         self._packages: str | None = None
         self._taken: TakenUp | None = None

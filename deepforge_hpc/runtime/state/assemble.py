@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ..base.native import NativeStatus
-    from ..base.plan import PlannedJob
+    from ..base.outline import PlannedJob
     from .journal import Attempt
     from .marker import Marker
     from .read import Files, Unit

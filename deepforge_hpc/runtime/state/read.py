@@ -15,7 +15,8 @@ from ..base.execution import ExecutionInfo
 from ..base.files import digest, parse_object, read_own
 from ..base.folder import Folder
 from ..base.layout import LAYOUT, ExecutionLayout, JobLayout, LedgerLayout
-from ..base.plan import JobKind, Outline, PlannedJob, parse_outline
+from ..base.outline import Outline, PlannedJob, parse_outline
+from ..base.plan import JobKind
 from . import journal, marker, statefile
 
 if TYPE_CHECKING:

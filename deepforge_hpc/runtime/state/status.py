@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..base.execution import ExecutionInfo
     from ..base.failure import Raised
     from ..base.notice import Notice
-    from ..base.plan import PlannedJob
+    from ..base.outline import PlannedJob
 
 
 SCHEMA = "dfh/status/2"

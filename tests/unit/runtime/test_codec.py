@@ -17,7 +17,8 @@ import deepforge_hpc.runtime
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, encode, parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import canonical_json
-from deepforge_hpc.runtime.base.plan import FINAL_JOB, Job, Plan, PlannedJob, parse_plan
+from deepforge_hpc.runtime.base.outline import PlannedJob
+from deepforge_hpc.runtime.base.plan import FINAL_JOB, Job, Plan, parse_plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.state.record_data import RecordData, parse_record

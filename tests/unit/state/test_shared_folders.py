@@ -20,7 +20,7 @@ from deepforge_hpc.runtime.base.layout import JobLayout
 from deepforge_hpc.runtime.base.plan import Job, OutputPort, Resources
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.formats import FORMATS
-from deepforge_hpc.runtime.job.supervisor import StateFile
+from deepforge_hpc.runtime.job.state_writer import StateWriter
 from deepforge_hpc.runtime.rank import run
 from deepforge_hpc.runtime.rank.identity import Identity
 from deepforge_hpc.runtime.rank.messages import RankSpec
@@ -225,7 +225,7 @@ def test_the_last_word_of_a_job_is_on_the_disk_and_no_other(
     context: Any = SimpleNamespace(
         by_hand=False, attempt=1, name="a", task=None, native_id="", folder=folder
     )
-    said = StateFile(context)
+    said = StateWriter(context)
     said.write(State.RUNNING)
     assert "sync" not in dict(calls)
     said.write(State.FAILED)
