@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api import whose
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
@@ -45,8 +44,11 @@ class FoundExecution:
 
 def project_above(start: Path) -> Path:
     """Return the nearest folder with `.dfh/` or `dfh.yaml`, else `start`."""
-    resolved = start.resolve()
-    return next(filter(_is_project, (resolved, *resolved.parents)), resolved)
+    return _project_of(start.resolve())
+
+
+def _project_of(real: Path) -> Path:
+    return next(filter(_is_project, (real, *real.parents)), real)
 
 
 def _is_project(folder: Path) -> bool:
@@ -189,29 +191,32 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
     if os.sep in reference or reference in {".", ".."}:
         found = _by_path(cwd / reference)
         is_named = found.layout.root == (cwd / reference).resolve()
-        return found if is_named or not acts else whose.required(found)
-    project = project_above(cwd)
+        return found if is_named or not acts else _acted_on(found)
+    here = cwd.resolve()
+    project = _project_of(here)
     if acts:
+        from deepforge_hpc.api import whose
+
         whose.require_project(project)
     known = all_executions(project)
     if reference == LATEST:
-        if inside := _enclosing(cwd):
-            return whose.required(inside) if acts else inside
+        if inside := _enclosing(here):
+            return _acted_on(inside) if acts else inside
         if known:
-            return whose.required(known[0]) if acts else known[0]
+            return _acted_on(known[0]) if acts else known[0]
         message = f"no execution in {project}"
         raise UsageError(message, "Start one with: dfh submit PIPELINE (or change to its project)")
     fitting = [item for item in known if item.name == reference]
     fitting = fitting or [item for item in known if _fits(reference, item.name)]
     if len(fitting) == 1:
-        return whose.required(fitting[0]) if acts else fitting[0]
+        return _acted_on(fitting[0]) if acts else fitting[0]
     if fitting:
         names = listed(item.name for item in fitting)
         message = f"{reference}: several executions fit: {names}"
         raise UsageError(message, "Give the whole id.")
     if ExecutionLayout(cwd / reference).execution.is_file():
         found = _by_path(cwd / reference)
-        return whose.required(found) if acts else found
+        return _acted_on(found) if acts else found
     message = f"{reference}: no such execution in {project}"
     names = listed(item.name for item in known)
     if known and reference and (known[0].layout.jobs / reference).is_dir():
@@ -220,13 +225,19 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
     raise UsageError(message, f"Known: {names}." if names else "Start one with: dfh submit")
 
 
+def _acted_on(found: FoundExecution) -> FoundExecution:
+    from deepforge_hpc.api import whose
+
+    return whose.required(found)
+
+
 def split_job(reference: str, cwd: Path) -> tuple[str, str]:
     """Return the execution of EXECUTION/JOB, and the job; of a path, the job that it lies in."""
     path = cwd / reference
     if os.sep not in reference or path.exists():
-        parts = path.resolve().parts
-        known = _enclosing(path) if os.sep in reference else None
-        below = parts[len(known.layout.root.parts) :] if known else ()
+        real = path.resolve()
+        known = _enclosing(real) if os.sep in reference else None
+        below = real.parts[len(known.layout.root.parts) :] if known else ()
         return reference, below[1] if below[:1] == ("jobs",) and len(below) > 1 else ""
     execution, _, job = reference.rstrip(os.sep).rpartition(os.sep)
     return execution, job
@@ -238,18 +249,16 @@ def _fits(reference: str, execution: str) -> bool:
 
 
 def _by_path(path: Path) -> FoundExecution:
-    if found := _enclosing(path):
-        return found
-    if found := _damaged(path.resolve()):
+    real = path.resolve()
+    if found := _enclosing(real) or _damaged(real):
         return found
     message = f"{path}: not an execution folder"
     raise UsageError(message, "dfh executions list shows those of this project.")
 
 
-def _enclosing(path: Path) -> FoundExecution | None:
-    """Return the execution in which a path lies; what lies above its project is none of it."""
-    resolved = path.resolve()
-    for folder in (resolved, *resolved.parents):
+def _enclosing(real: Path) -> FoundExecution | None:
+    """Return the execution in which a real path lies; what lies above its project is none of it."""
+    for folder in (real, *real.parents):
         if found := read_execution(folder):
             return found
         if _is_project(folder):

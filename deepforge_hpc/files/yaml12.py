@@ -341,6 +341,8 @@ class _Builder:
     def _key(self, node: MappingNode, key_node: yaml.Node, key: object) -> None:
         """Say what is wrong with a key."""
         if not isinstance(key, str):
+            if key is None and isinstance(key_node, ScalarNode) and forbidden(key_node.value):
+                return  # that was said of it
             if isinstance(key_node, ScalarNode) and key_node.tag in _SCALAR:
                 self.fault(key_node, f"the key {key_node.value!r} is not text", "quote it")
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from shlex import quote
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
@@ -213,6 +212,8 @@ def _after_move(layout: ExecutionLayout, info: ExecutionInfo, current: Execution
         return ""
     if all(job.is_over for job in current.work):
         return info.submit_command
+    from shlex import quote
+
     return f"mv {quote(str(moved))} {quote(info.project)}; then dfh status {info.id}"
 
 

@@ -10,7 +10,6 @@ from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.state import journal
-from deepforge_hpc.submit.lease import SUBMITTING, Owner
 from deepforge_hpc.submit.project import executions_folders
 
 
@@ -72,6 +71,8 @@ def _in_folder(folder: Path) -> Iterator[HeldOrphan]:
 
 def is_being_submitted(layout: ExecutionLayout) -> bool:
     """Tell whether a live process (or one on another host) holds the submitter's lease."""
+    from deepforge_hpc.submit.lease import SUBMITTING, Owner
+
     try:
         owners = [Owner.parse(path.name) for path in (layout.root / SUBMITTING).iterdir()]
     except (OSError, ValueError):

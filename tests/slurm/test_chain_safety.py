@@ -577,7 +577,8 @@ def test_job_that_slurm_killed_for_its_memory_says_what_to_do(real_lab: Any) -> 
     assert "exceeded memory limit" in layout.log("a", 1).read_text()
     assert written(layout, "c") == "never_ran"
     next_step = lab.status(layout).next
-    assert next_step.startswith("dfh logs lab-0001 a") and "a.resources.mem_per_node=" in next_step
+    assert next_step.startswith("dfh logs lab-0001 a")
+    assert "a.resources.mem_per_node=" in next_step
     poll(layout.report.exists)  # the final job writes it last
     assert "It ran out of memory" in layout.report.read_text()
 

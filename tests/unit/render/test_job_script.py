@@ -209,7 +209,7 @@ def test_the_state_of_the_script_has_the_fields_of_the_runtimes(folder):
     execution = Execution(folder, make(environment=Environment(python="/no/python")))
     execution.run(*ARGUMENTS)
     of_runtime = encode(statefile.Said(State.FAILED, 1))
-    left_out = {"left", "first"}  # not written if there is none
+    left_out = {"lacks", "left", "first"}  # not written if there is none
     assert execution.state().keys() == of_runtime.keys() - left_out
     # Each is read by somebody: the status, the report, the final job.
     assert "progress" not in of_runtime
