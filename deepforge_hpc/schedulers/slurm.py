@@ -27,6 +27,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     is_filled,
     lost,
     native_status,
+    of_units,
     unfilled,
     was_dropped,
 )
@@ -120,15 +121,14 @@ def accounting_argv(native_ids: Sequence[str]) -> list[str]:
     argv = ["sacct", "--noheader", "--parsable2", "--allocations"]
     # The end lies in the future: a controller's clock may be ahead of this host's.
     argv += ["--starttime=2000-01-01", "--endtime=2099-01-01"]
-    argv.append("--format=JobID,State,ExitCode,Reason,NodeList,End,JobName")
-    return [*argv, f"--jobs={','.join(_checked(native_ids))}"]
+    columns = "--format=JobID,State,ExitCode,Reason,NodeList,End,JobName"
+    return [*argv, columns, f"--jobs={','.join(_checked(native_ids))}"]
 
 
 def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
     """Return the jobs and array tasks of `accounting_argv`'s output.
 
-    A job that the database calls alive, or whose row it has not filled yet, is State.UNKNOWN: this
-    is asked for jobs that the controller does not know.
+    What the database calls alive, or has not filled yet, is UNKNOWN: the controller knows it not.
     """
     found: dict[str, NativeStatus] = {}
     for line in stdout.splitlines():
@@ -303,7 +303,7 @@ class SlurmScheduler(Scheduler):
             past = ended.get(key)
             if key in alive or past is None or not State(past.state).is_final:
                 ended[key] = job
-        return ended
+        return of_units(ended)
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

@@ -514,7 +514,7 @@ def test_execution_on_a_mount_that_became_read_only_is_cancelled(
         report = lab.cancel(layout)
     assert report.jobs == ("_final", "a", "b", "c")
     assert "could not be noted" in str(report.warnings)
-    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    poll(lambda: lab.scheduler.find(str(layout.root), lab.token(layout)) == {})
 
 
 @pytest.mark.slurm

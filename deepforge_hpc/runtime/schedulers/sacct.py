@@ -24,6 +24,7 @@ from .slurm import (
     is_held,
     lost,
     native_status,
+    of_units,
     unfilled,
     was_dropped,
 )
@@ -78,7 +79,7 @@ def query(ids: set[str]) -> QueryResult:
     accounted = [(key, job) for key, job in ended.jobs.items() if key not in alive]
     past = {key: job for key, job in accounted if job.state.is_final}
     gone = {key: _lost(job) for key, job in accounted if key not in past and key not in queued}
-    return ended._replace(jobs={**queued, **past, **gone})
+    return ended._replace(jobs=of_units({**queued, **past, **gone}))
 
 
 def _cluster_option() -> list[str]:

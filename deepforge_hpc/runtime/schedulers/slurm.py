@@ -139,6 +139,12 @@ def unfilled(native_id: str, raw_state: str) -> NativeStatus:
     return NativeStatus(native_id, State.UNKNOWN, raw_state, "", said)
 
 
+def of_units(found: dict[str, NativeStatus]) -> dict[str, NativeStatus]:
+    """Leave out the row of an array that is never filled in, where its tasks have their own."""
+    arrays = {native_id.partition("_")[0] for native_id in found if "_" in native_id}
+    return {key: job for key, job in found.items() if key not in arrays or is_filled(job.name)}
+
+
 def explain_exit(exit_code: str) -> tuple[State, str] | None:
     """Return what the exit code of a job that FAILED says; `0:9` is code 0, signal 9."""
     if exit_code in _EXITS:
