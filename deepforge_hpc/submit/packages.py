@@ -52,7 +52,7 @@ def unseen_packages(
 ) -> tuple[Notice, ...]:
     """Return what there is to say of results whose software cannot be looked at from here.
 
-    `told`: of which software an earlier submission said so.
+    `known`: of which software an earlier submission said so.
     """
     units = {name for name, _ in reused.units}.union(reused.jobs)
     whats = {

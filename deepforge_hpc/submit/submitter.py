@@ -255,4 +255,4 @@ def _latest(files: Files, layout: ExecutionLayout) -> int:
     numbers += [attempt.number for attempt in files.journal.attempts]
     for unit in files.units.values():
         numbers += [found.attempt for found in (unit.said, unit.found.marker) if found]
-    return max(number for number in numbers if number < _MOST)
+    return max((number for number in numbers if number < _MOST), default=0)
